@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// The configuration file: TOML in, typed values out. See docs/reference for the keys.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "berth/base/result.h"
+#include "berth/base/time.h"
+#include "berth/config/server_options.h"
+#include "berth/core/types.h"
+
+namespace berth::config {
+
+/// Where Berth listens. Port 0: any free port.
+struct Address {
+  std::string host = "127.0.0.1";  ///< without brackets: "::1"
+  std::uint16_t port = 8700;
+
+  bool operator==(const Address&) const = default;
+};
+
+/// What the file says, with every default filled in.
+struct Config {
+  std::string file;  ///< as it was given to load() or parse()
+  Address listen;
+  std::string state_dir;    ///< absolute
+  Duration max_hold{285s};  ///< how long a request waits for a displaced server
+  core::Config core;
+  std::vector<ServerOptions> servers;  ///< same order as core.servers: the order in the file
+
+  bool operator==(const Config&) const = default;
+};
+
+/// What the configuration takes from the process's environment.
+struct Environment {
+  std::optional<std::string> home;   ///< HOME: what "~" stands for
+  std::optional<std::string> state;  ///< BERTH_STATE: overrides the key `state`
+
+  /// Reads the variables of this process; empty ones count as absent.
+  static Environment of_process();
+};
+
+/// Reads the file at `path`.
+/// Errors: not_found or io if the file cannot be read; else as parse().
+Result<Config> load(const std::string& path,
+                    const Environment& environment = Environment::of_process());
+
+/// Reads `text`. Touches no file: whether models and programs exist is not asked here.
+/// Paths in it are relative to the folder of `file_name`.
+/// Errors: bad_config with everything that is wrong, one
+/// `file:line:column: what is wrong; what to write instead` a line, in the order of the file.
+Result<Config> parse(std::string_view text, const std::string& file_name,
+                     const Environment& environment = Environment::of_process());
+
+}  // namespace berth::config

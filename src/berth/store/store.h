@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// What outlives Berth: one SQLite database in the state directory.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "berth/base/result.h"
+#include "berth/core/types.h"
+
+namespace berth::store {
+
+class Database;
+
+/// The durable record of one server. core::Row with names instead of positions, and the frozen
+/// launch spec: a configuration may have changed between two runs.
+struct ServerRow {
+  struct Displaced {
+    std::int64_t since_unix_ms = 0;
+    std::string by;  ///< name of the server
+    core::After after = core::After::restore;
+
+    bool operator==(const Displaced&) const = default;
+  };
+
+  std::string name;
+  core::Wanted wanted = core::Wanted::on_demand;
+  std::uint64_t generation = 0;
+  std::optional<Displaced> displaced;
+  bool skip_next_restore = false;
+  std::string launch_spec;  ///< JSON; empty before the first start
+
+  bool operator==(const ServerRow&) const = default;
+};
+
+/// The names that stand in the database. Do not change them; they are stored.
+std::string_view stored_name(core::Wanted wanted);
+std::string_view stored_name(core::After after);
+
+/// The database, held open by exactly one connection.
+///
+/// WAL with synchronous=FULL: when put() has returned, the rows survive a power cut. The file is
+/// locked for as long as the Store lives; nobody else can read or write it.
+///
+/// Threads: one at a time; it may move between threads.
+class Store {
+ public:
+  /// Opens the database at `path`, or creates it (mode 0600), checks it and brings its schema up
+  /// to date. The folder must exist.
+  /// Errors: already_running if another process has it open; conflict if a newer Berth wrote it;
+  /// io if it is damaged or cannot be read; disk_full.
+  static Result<Store> open(const std::string& path);
+
+  Store(Store&&) noexcept;
+  Store& operator=(Store&&) noexcept;
+  ~Store();
+
+  /// Writes all rows in one transaction, each over the row of the same name; nothing or all.
+  /// Errors: disk_full (try again when there is room), or io. After io every later call fails the
+  /// same way: a failed fsync may have lost what was written, only opening again tells.
+  Status put(std::span<const ServerRow> rows);
+
+  /// Returns every row, by name.
+  /// Errors: io.
+  Result<std::vector<ServerRow>> rows();
+
+  /// Counts the transactions that were committed by put(), each at least one fsync.
+  [[nodiscard]] std::uint64_t transactions() const { return transactions_; }
+
+ private:
+  explicit Store(std::unique_ptr<Database> database);
+  Status write(std::span<const ServerRow> rows);
+
+  std::unique_ptr<Database> database_;
+  std::optional<Error> broken_;
+  std::uint64_t transactions_ = 0;
+};
+
+}  // namespace berth::store
