@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// The keepers' directories: `<root>/<server name>/<generation>/`.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "berth/base/ids.h"
+#include "berth/base/result.h"
+#include "berth/process/exit_status.h"
+#include "berth/process/process.h"
+
+namespace berth::process {
+
+/// What recovery finds in one directory.
+struct FoundDirectory {
+  std::string server;
+  Generation generation;
+  std::string directory;
+  std::optional<Identity> identity;  ///< nothing: the server was never executed, or not yet
+  bool alive = false;                ///< a process with exactly this identity runs: adopt() it
+  bool keeper_alive = false;         ///< with no identity and no exit: a start is under way
+  std::optional<ExitStatus> exit;
+  int session_members = 0;  ///< live processes of the session, the main one included
+
+  bool operator==(const FoundDirectory&) const = default;
+};
+
+/// Lists all directories below `servers_root`, by server name, then oldest generation first.
+/// A root that does not exist is empty. Other files are ignored.
+/// Errors: io.
+Result<std::vector<FoundDirectory>> scan(const std::string& servers_root);
+
+/// Signals every live process of the session that was recorded in `directory`: what is left when
+/// the main process has ended and cannot be adopted. Nobody left is a success.
+/// Errors: not_found without a pid record; forbidden, naming the pid; io.
+Status signal_session(const std::string& directory, int signal_number);
+
+/// Removes all but the newest `keep_last` directories of one server. A directory with a live keeper
+/// or session stays, however old.
+/// Errors: io, naming the first directory that could not be removed.
+Status remove_old_directories(const std::string& servers_root, std::string_view server,
+                              int keep_last = 10);
+
+/// Returns the last `lines` lines of a directory's log, oldest first; of a line longer than 64 KiB
+/// only the end may be returned.
+std::vector<std::string> log_tail(const std::string& directory, int lines);
+
+}  // namespace berth::process
