@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "berth/core/admission.h"
+
+#include <algorithm>
+
+namespace berth::core {
+namespace {
+
+__extension__ using Wide = __int128;
+
+/// Drivers, page tables and rounding keep a little for themselves (design section 5).
+constexpr Bytes kBarrierSlack = 64_MiB;
+
+}  // namespace
+
+bool fits(const AdmissionInput& in, const Policy& policy) {
+  const Wide sum = Wide{in.others.count} + in.need.count + in.reserve.count;
+  const Wide available = Wide{in.capacity.count} - in.foreign.count;
+  return sum * policy.limit_denominator <= available * policy.limit_numerator;
+}
+
+bool is_oversize(Bytes need, const PoolConfig& pool, const Policy& policy) {
+  return !fits({.need = need, .others = {}, .reserve = pool.reserve, .capacity = pool.capacity,
+                .foreign = {}},
+               policy);
+}
+
+Bytes limit_of(Bytes capacity, Bytes foreign, const Policy& policy) {
+  const Wide available = std::max<Wide>(Wide{capacity.count} - foreign.count, 0);
+  return {static_cast<std::int64_t>(available * policy.limit_numerator / policy.limit_denominator)};
+}
+
+Bytes barrier_target(const AdmissionInput& in) {
+  const Bytes room = in.capacity - in.foreign - in.others - kBarrierSlack;
+  return std::max(std::min(in.need, room), Bytes{0});
+}
+
+}  // namespace berth::core

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the core is told. The list is closed: a new server kind adds nothing here.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "berth/base/error.h"
+#include "berth/core/types.h"
+
+namespace berth::core {
+
+/// A piece of work wants a server. `need` replaces the server's footprint where the job's shape
+/// needs more; it is computed before, from facts that the host has read.
+struct JobArrived {
+  JobId job;
+  JobKind kind = JobKind::request;
+  ServerId server;
+  ServerClass job_class = ServerClass::chat;
+  std::string client;
+  std::optional<Footprint> need;
+  std::optional<JobId> parent;
+  std::optional<JobId> hold;
+};
+
+/// The client is gone. The work may still run.
+struct JobWithdrawn {
+  JobId job;
+};
+
+enum class JobEnd : std::uint8_t { done, failed, cancelled, cut };
+
+/// The work has really stopped: the server said so, or is gone.
+struct JobEnded {
+  JobId job;
+  JobEnd how = JobEnd::done;
+};
+
+/// How a Commit or a MoveTo ended.
+struct EffectResult {
+  std::optional<Error> error;  ///< nothing: it succeeded
+  std::optional<bool> state_restored;  ///< of a move to resident: did saved state come back
+};
+
+struct EffectEnded {
+  EffectId effect;
+  EffectResult result;
+};
+
+/// Something a server did by itself.
+struct ServerChanged {
+  enum class Fact : std::uint8_t { exited, unresponsive };
+  ServerId server;
+  Generation generation;
+  Fact fact = Fact::exited;
+  std::string detail;  ///< "exit code 1", "killed by signal 9 (SIGKILL)"
+};
+
+struct PoolSample {
+  PoolId pool;
+  Bytes capacity;
+  Bytes free;
+  Bytes foreign;
+
+  bool operator==(const PoolSample&) const = default;
+};
+
+/// One stamped sample, answer to Measure: the pools, and all processes that hold memory in them.
+struct Measured {
+  EffectId effect;
+  std::optional<Error> error;  ///< the probe failed or is stuck; the sample says nothing
+  std::vector<PoolSample> pools;
+  std::vector<Holder> holders;
+};
+
+struct UserAsked {
+  enum class What : std::uint8_t { start, stop, pin, unpin, clear_saved_state };
+  What what = What::start;
+  ServerId server;
+};
+
+struct TimerFired {
+  TimerId timer;
+};
+
+/// A server process that was found alive at start.
+struct FoundServer {
+  ServerId server;
+  Generation generation;
+  bool healthy = false;  ///< answers, and works for nobody any more
+
+  bool operator==(const FoundServer&) const = default;
+};
+
+/// Once, before any port opens: everything that is configured, recorded and found.
+struct Recovered {
+  Config config;
+  std::vector<Row> rows;
+  std::vector<FoundServer> found;
+};
+
+using Event = std::variant<JobArrived, JobWithdrawn, JobEnded, EffectEnded, ServerChanged, Measured,
+                           UserAsked, TimerFired, Recovered>;
+
+}  // namespace berth::core

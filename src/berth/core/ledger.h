@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "berth/core/types.h"
+
+namespace berth::core {
+
+/// `reserved`: it loads. `held`: it serves. `releasing`: it was told to go, its memory is not seen
+/// free yet. `stuck`: the release deadline passed.
+enum class EntryState : std::uint8_t { reserved, held, releasing, stuck };
+
+struct LedgerEntry {
+  ServerId server;
+  Generation generation;
+  EntryState state = EntryState::reserved;
+  Footprint bytes;
+  Instant since;
+
+  bool operator==(const LedgerEntry&) const = default;
+};
+
+/// What is promised and to whom. An entry leaves only when its memory was seen free.
+class Ledger {
+ public:
+  void reserve(ServerId server, Generation generation, Footprint bytes, Instant now);
+  /// The generation is resident.
+  void hold(ServerId server, Generation generation, Instant now);
+  /// The generation was told to go, or went by itself.
+  void release(ServerId server, Generation generation, Instant now);
+
+  /// Takes over what a sample says of the entries that are to go: gone, or this much left.
+  void observe(std::span<const Holder> holders);
+  /// Marks what has been releasing for longer than `deadline`; returns the newly stuck entries.
+  std::vector<LedgerEntry> mark_stuck(Instant now, Duration deadline);
+
+  /// Bytes on the books of `pool`, without the entries of `leaving`.
+  [[nodiscard]] Bytes promised(PoolId pool, std::span<const ServerId> leaving = {}) const;
+  /// Bytes of entries that are reserved or held, without those of `leaving`.
+  [[nodiscard]] Bytes staying(PoolId pool, std::span<const ServerId> leaving = {}) const;
+  [[nodiscard]] bool any(EntryState state) const;
+  [[nodiscard]] bool leaving(ServerId server) const;
+  [[nodiscard]] const std::vector<LedgerEntry>& entries() const { return entries_; }
+
+ private:
+  LedgerEntry* find(ServerId server, Generation generation);
+
+  std::vector<LedgerEntry> entries_;
+};
+
+}  // namespace berth::core

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "berth/core/planner.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "berth/core/admission.h"
+#include "berth/core/turns.h"
+
+namespace berth::core {
+namespace {
+
+const PoolSample& sample_of(const State& state, PoolId pool) { return state.sample.at(pool.value); }
+
+/// What other claims promise to their newcomers and will take from their victims.
+struct Promises {
+  Bytes coming;
+  std::vector<ServerId> leaving;
+};
+
+Promises promises_in(const State& state, PoolId pool, ServerId except) {
+  Promises promises;
+  for (const Claim& claim : state.claims) {
+    if (claim.newcomer == except) continue;
+    if (claim.phase != ClaimPhase::starting) promises.coming += claim.need.in(pool);
+    promises.leaving.insert(promises.leaving.end(), claim.victims.begin(), claim.victims.end());
+  }
+  return promises;
+}
+
+AdmissionInput input_for(const State& state, PoolId pool, Bytes need, Bytes others) {
+  const PoolSample& sample = sample_of(state, pool);
+  return {.need = need,
+          .others = others,
+          .reserve = state.config.pools[pool.value].reserve,
+          .capacity = sample.capacity,
+          .foreign = sample.foreign};
+}
+
+/// Fits with `victims` gone: now, and still after every claim in progress is carried out.
+bool fits_without(const State& state, const Claim& claim, const std::vector<ServerId>& victims) {
+  for (const PoolShare& share : claim.need.shares) {
+    const Promises promises = promises_in(state, share.pool, claim.newcomer);
+    const Bytes now = state.ledger.promised(share.pool, victims);
+    std::vector<ServerId> gone = victims;
+    gone.insert(gone.end(), promises.leaving.begin(), promises.leaving.end());
+    const Bytes later = state.ledger.promised(share.pool, gone) + promises.coming;
+    const AdmissionInput in =
+        input_for(state, share.pool, share.bytes, std::max(now, later));
+    if (!fits(in, state.config.policy)) return false;
+  }
+  return true;
+}
+
+bool is_oversize_claim(const State& state, const Claim& claim) {
+  return std::any_of(
+      claim.need.shares.begin(), claim.need.shares.end(), [&](const PoolShare& share) {
+        return is_oversize(share.bytes, state.config.pools[share.pool.value], state.config.policy);
+      });
+}
+
+/// Nothing but the victims holds or was promised memory in the claim's pools.
+bool alone_without(const State& state, const Claim& claim, const std::vector<ServerId>& victims) {
+  return std::all_of(
+      claim.need.shares.begin(), claim.need.shares.end(), [&](const PoolShare& share) {
+        return state.ledger.promised(share.pool, victims).count == 0 &&
+               promises_in(state, share.pool, claim.newcomer).coming.count == 0;
+      });
+}
+
+bool has_room(const State& state, const Claim& claim, const std::vector<ServerId>& victims) {
+  return claim.oversize ? alone_without(state, claim, victims)
+                        : fits_without(state, claim, victims);
+}
+
+bool in_a_claim(const State& state, ServerId id) {
+  return std::any_of(state.claims.begin(), state.claims.end(), [&](const Claim& claim) {
+    return claim.newcomer == id ||
+           std::find(claim.victims.begin(), claim.victims.end(), id) != claim.victims.end();
+  });
+}
+
+bool may_move(const State& state, ServerId id, const Claim& claim) {
+  const Server& server = state.server(id);
+  const bool resident =
+      server.state == ServerState::ready || server.state == ServerState::starting;
+  return resident && id != claim.newcomer && !server.pinned && !server.retiring &&
+         !in_a_claim(state, id) && server.config.footprint.touches(claim.need);
+}
+
+/// Never one with a queued job of better class than the claim's.
+bool queue_outranks(const State& state, const Server& victim, std::int32_t claim_class,
+                    Instant now) {
+  if (victim.queue.empty()) return false;
+  return aged_class(head_of(state, victim, now), now, state.config.policy) < claim_class;
+}
+
+/// Cheapest first: idle before working, short to bring back before long, then home order backwards.
+auto cost_of(const State& state, ServerId id) {
+  const Server& server = state.server(id);
+  return std::tuple(!server.running.empty(), !server.owed() ? 0 : 1, swap_time(state, server),
+                    id);
+}
+
+/// Takes candidates, cheapest first, until there is room; then gives back who is not needed,
+/// dearest first. Nothing: no room even without all of them.
+std::optional<std::vector<ServerId>> choose_victims(const State& state, const Claim& claim,
+                                                    std::vector<ServerId> candidates) {
+  std::sort(candidates.begin(), candidates.end(), [&](ServerId a, ServerId b) {
+    return cost_of(state, a) < cost_of(state, b);
+  });
+  std::vector<ServerId> victims;
+  for (const ServerId id : candidates) {
+    if (has_room(state, claim, victims)) break;
+    victims.push_back(id);
+  }
+  if (!has_room(state, claim, victims)) return std::nullopt;
+  for (std::size_t i = victims.size(); i-- > 0;) {
+    std::vector<ServerId> fewer = victims;
+    fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(i));
+    if (has_room(state, claim, fewer)) victims = std::move(fewer);
+  }
+  return victims;
+}
+
+template <class Allowed>
+Plan plan_with(const State& state, Claim claim, Allowed allowed) {
+  claim.need = need_of(state, state.server(claim.newcomer));
+  claim.oversize = is_oversize_claim(state, claim);
+  Plan plan;
+  plan.claim = std::move(claim);
+  if (plan.claim.oversize && state.config.policy.oversize == Oversize::refuse) {
+    plan.claim.numbers = numbers_of(state, plan.claim, true);
+    return plan;
+  }
+  std::vector<ServerId> candidates;
+  for (std::uint32_t i = 0; i < state.servers.size(); ++i) {
+    if (may_move(state, ServerId{i}, plan.claim) && allowed(ServerId{i})) {
+      candidates.push_back(ServerId{i});
+    }
+  }
+  const auto victims = choose_victims(state, plan.claim, candidates);
+  plan.verdict = !victims            ? Verdict::blocked
+                 : victims->empty() ? Verdict::fits
+                                    : Verdict::offload;
+  if (victims) plan.claim.victims = *victims;
+  plan.claim.numbers = numbers_of(state, plan.claim, false);
+  return plan;
+}
+
+}  // namespace
+
+Footprint need_of(const State& state, const Server& server) {
+  Footprint need = server.config.footprint;
+  for (const JobId id : server.queue) {
+    const std::optional<Footprint>& job_need = state.jobs.at(id).need;
+    if (!job_need) continue;
+    for (PoolShare& share : need.shares) {
+      share.bytes = std::max(share.bytes, job_need->in(share.pool));
+    }
+  }
+  return need;
+}
+
+bool shares_pool(const Claim& claim, const Footprint& need) { return claim.need.touches(need); }
+
+Plan plan_for_job(const State& state, ServerId newcomer, Instant now) {
+  Claim claim;
+  claim.newcomer = newcomer;
+  const std::int32_t job_class =
+      aged_class(head_of(state, state.server(newcomer), now), now, state.config.policy);
+  return plan_with(state, std::move(claim), [&](ServerId id) {
+    return !queue_outranks(state, state.server(id), job_class, now);
+  });
+}
+
+Instant linger_ends(const State& state, ServerId newcomer, const Server& victim) {
+  const Duration there_and_back =
+      swap_time(state, state.server(newcomer)) + swap_time(state, victim);
+  return victim.idle_since + std::min(there_and_back, state.config.policy.linger_max);
+}
+
+Plan plan_return(const State& state, ServerId newcomer, Instant now) {
+  Claim claim;
+  claim.newcomer = newcomer;
+  claim.is_return = true;
+  const HomeOrder place = home_order(newcomer, state.server(newcomer));
+  return plan_with(state, std::move(claim), [&](ServerId id) {
+    const Server& victim = state.server(id);
+    return victim.state == ServerState::ready && victim.idle() &&
+           place < home_order(id, victim) && linger_ends(state, newcomer, victim) <= now;
+  });
+}
+
+std::optional<Admission> numbers_of(const State& state, const Claim& claim, bool leaving) {
+  std::optional<Admission> tightest;
+  for (const PoolShare& share : claim.need.shares) {
+    const PoolSample& sample = sample_of(state, share.pool);
+    const std::vector<ServerId> gone = leaving ? claim.victims : std::vector<ServerId>{};
+    const Bytes others = state.ledger.promised(share.pool, gone) +
+                         promises_in(state, share.pool, claim.newcomer).coming;
+    const Admission numbers{.pool = share.pool,
+                            .need = share.bytes,
+                            .others = others,
+                            .limit = limit_of(sample.capacity, sample.foreign, state.config.policy),
+                            .capacity = sample.capacity,
+                            .foreign = sample.foreign,
+                            .free = {}};
+    const Bytes room = numbers.limit - numbers.others - numbers.need;
+    if (!tightest || room < tightest->limit - tightest->others - tightest->need) tightest = numbers;
+  }
+  return tightest;
+}
+
+}  // namespace berth::core

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plan first: nothing moves unless a complete feasible plan exists. Pure functions over State.
+#pragma once
+
+#include <optional>
+
+#include "berth/core/state.h"
+
+namespace berth::core {
+
+enum class Verdict : std::uint8_t {
+  fits,        ///< nobody has to leave
+  offload,     ///< `claim.victims` have to leave
+  blocked,     ///< not now; something that is going or pinned stands in the way
+  impossible,  ///< not on this machine
+};
+
+struct Plan {
+  Verdict verdict = Verdict::impossible;
+  Claim claim;
+};
+
+/// Plans the place of an absent server that somebody waits for (rules 1 and 2 of design section 6).
+Plan plan_for_job(const State& state, ServerId newcomer, Instant now);
+
+/// Plans the unasked return of an owed server (rule 5). Victims are only servers behind it in the
+/// home order that have been idle for `linger`.
+Plan plan_return(const State& state, ServerId newcomer, Instant now);
+
+/// Returns when an idle server may be put out by an unasked return of `newcomer`.
+Instant linger_ends(const State& state, ServerId newcomer, const Server& victim);
+
+/// Returns the numbers of `claim` on the pool with the least room, as they would be once its
+/// victims are gone (`leaving` = true) or as they are now.
+std::optional<Admission> numbers_of(const State& state, const Claim& claim, bool leaving);
+
+/// Does any pool serve both the claim and `need`? One claim per device.
+bool shares_pool(const Claim& claim, const Footprint& need);
+
+/// Returns what the newcomer will take: its footprint, or more where a queued job needs more.
+Footprint need_of(const State& state, const Server& server);
+
+}  // namespace berth::core

@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: Apache-2.0
+// Events: what each of them changes. What follows from the change is in scheduler_settle.cc.
+#include "berth/core/scheduler.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "berth/base/assert.h"
+#include "berth/core/turns.h"
+
+namespace berth::core {
+namespace {
+
+/// An adopted server worked for nobody for so long that no linger holds it.
+constexpr Duration kLongAgo = 24h;
+constexpr std::int32_t kDoublingsMax = 16;
+
+Duration back_off(std::int32_t failures, const Policy& policy) {
+  const std::int32_t doublings = std::clamp(failures - 1, 0, kDoublingsMax);
+  return std::min(policy.retry_first * (1 << doublings), policy.retry_max);
+}
+
+}  // namespace
+
+std::vector<Action> Scheduler::apply(Instant now, const Event& event) {
+  BERTH_ASSERT(now >= now_);
+  BERTH_ASSERT(recovered_ || std::holds_alternative<Recovered>(event));
+  now_ = now;
+  std::visit([this](const auto& e) { on(e); }, event);
+  settle();
+  return std::exchange(actions_, {});
+}
+
+// ---- Jobs ---------------------------------------------------------------------------------------
+
+void Scheduler::on(const JobArrived& event) {
+  BERTH_ASSERT(event.server.value < state_.servers.size());
+  BERTH_ASSERT(!state_.jobs.contains(event.job));
+  Server& target = server(event.server);
+  const std::string& name = target.config.name;
+  if (target.wanted == Wanted::off) {
+    return reject(event.job,
+                  {ErrorCode::stopped_by_user,
+                   fmt::format("server \"{}\" was stopped by the user; `berth start {}` brings it "
+                               "back",
+                               name, name)});
+  }
+  if (target.state == ServerState::failed && target.retry_at > now_) {
+    return reject(event.job, *target.failure, *target.retry_at - now_);
+  }
+  if (static_cast<std::int32_t>(target.queue.size()) >= state_.config.policy.queue_max) {
+    return reject(event.job,
+                  {ErrorCode::queue_full,
+                   fmt::format("{} jobs wait for server \"{}\" already; try again later",
+                               target.queue.size(), name)},
+                  swap_time(state_, target));
+  }
+  state_.jobs.emplace(event.job, Job{.id = event.job,
+                                     .kind = event.kind,
+                                     .server = event.server,
+                                     .job_class = event.job_class,
+                                     .client = event.client,
+                                     .need = event.need,
+                                     .arrived = now_});
+  target.queue.push_back(event.job);
+}
+
+void Scheduler::on(const JobWithdrawn& event) {
+  const auto found = state_.jobs.find(event.job);
+  if (found == state_.jobs.end()) return;
+  Job& job = found->second;
+  if (!job.running) return forget(event.job);
+  if (std::exchange(job.cancelled, true)) return;
+  emit(Cancel{event.job, CancelReason::client_gone});
+}
+
+void Scheduler::on(const JobEnded& event) {
+  const auto found = state_.jobs.find(event.job);
+  if (found == state_.jobs.end() || !found->second.running) return;
+  Server& target = server(found->second.server);
+  target.last_served = now_;
+  target.served_in_turn = true;
+  if (event.how == JobEnd::done) target.failures = 0;
+  forget(event.job);
+}
+
+void Scheduler::forget(JobId id) {
+  Server& target = server(state_.jobs.at(id).server);
+  const bool was_idle = target.idle();
+  std::erase(target.queue, id);
+  std::erase(target.running, id);
+  state_.jobs.erase(id);
+  if (!was_idle && target.idle()) target.idle_since = now_;
+}
+
+void Scheduler::end_jobs_of(Server& target) {
+  for (const JobId id : std::vector<JobId>(target.running)) forget(id);
+}
+
+void Scheduler::reject(JobId id, Error error, std::optional<Duration> retry_after) {
+  if (state_.jobs.contains(id)) forget(id);
+  emit(Reject{id, std::move(error), retry_after});
+}
+
+void Scheduler::reject_queue(Server& target, const Error& error,
+                             std::optional<Duration> retry_after) {
+  for (const JobId id : std::vector<JobId>(target.queue)) reject(id, error, retry_after);
+}
+
+// ---- Effects ------------------------------------------------------------------------------------
+
+void Scheduler::on(const EffectEnded& event) {
+  for (std::uint32_t i = 0; i < state_.servers.size(); ++i) {
+    Server& candidate = state_.servers[i];
+    if (candidate.commits.contains(event.effect)) return commit_ended(candidate, event);
+    if (candidate.move == event.effect) return move_ended(ServerId{i}, event);
+  }
+}
+
+void Scheduler::commit_ended(Server& target, const EffectEnded& event) {
+  target.commits.erase(event.effect);
+  target.commit_error = event.result.error;
+}
+
+void Scheduler::move_ended(ServerId id, const EffectEnded& event) {
+  Server& target = server(id);
+  target.move.reset();
+  switch (target.state) {
+    case ServerState::starting:
+      if (event.result.error) return start_failed(id, *event.result.error);
+      return became_ready(id, event.result);
+    case ServerState::stopping:
+      return became_absent(id, event.result);
+    case ServerState::absent:
+    case ServerState::ready:
+    case ServerState::failed:
+    case ServerState::unkillable:
+      BERTH_ASSERT(false && "a move ended in a state that has none");
+  }
+}
+
+void Scheduler::became_ready(ServerId id, const EffectResult& result) {
+  Server& target = server(id);
+  target.state = ServerState::ready;
+  target.gate_open = true;
+  target.ready_at = now_;
+  target.idle_since = now_;
+  target.served_in_turn = false;
+  target.retry_at.reset();
+  target.failure.reset();
+  state_.ledger.hold(id, target.generation, now_);
+  const bool was_displaced = target.displaced.has_value();
+  target.displaced.reset();
+  if (was_displaced) commit(id);
+  Announce announce{.reason = was_displaced ? Reason::restored : Reason::ready, .server = id};
+  if (Claim* claim = claim_of_newcomer(id)) {
+    if (claim->first_signal) target.swap = now_ - *claim->first_signal;
+    announce.victims = claim->victims;
+    drop(*claim);
+  }
+  if (result.state_restored == false) {
+    announce.error = Error{ErrorCode::io, "its saved state did not come back"};
+  }
+  emit(std::move(announce));
+}
+
+void Scheduler::start_failed(ServerId id, const Error& error) {
+  Server& target = server(id);
+  target.state = ServerState::failed;
+  target.failures += 1;
+  target.retry_at = now_ + back_off(target.failures, state_.config.policy);
+  target.failure = error;
+  state_.ledger.release(id, target.generation, now_);
+  if (Claim* claim = claim_of_newcomer(id)) {
+    fail(*claim, error, Reason::start_failed);
+  } else {
+    emit(Announce{.reason = Reason::start_failed, .server = id, .error = error});
+    reject_queue(target, error, *target.retry_at - now_);
+  }
+}
+
+void Scheduler::became_absent(ServerId id, const EffectResult& result) {
+  Server& target = server(id);
+  target.gate_open = true;
+  target.drain_until.reset();
+  if (result.error) {
+    target.state = ServerState::unkillable;
+    target.failure = result.error;
+    emit(Announce{.reason = Reason::stop_failed, .server = id, .error = result.error});
+    return;
+  }
+  target.state = ServerState::absent;
+  target.retiring = false;
+  end_jobs_of(target);
+  state_.ledger.release(id, target.generation, now_);
+  next_sample_ = now_;
+}
+
+void Scheduler::on(const ServerChanged& event) {
+  Server& target = server(event.server);
+  if (event.generation != target.generation) return;
+  if (target.state == ServerState::unkillable) {
+    return became_absent(event.server, {});  // it died after all
+  }
+  if (target.state != ServerState::ready) return;  // the move that is under way reports it
+  const Error error{ErrorCode::server_gone,
+                    fmt::format("server \"{}\" ended by itself ({}); its log tells more",
+                                target.config.name, event.detail)};
+  emit(Announce{.reason = Reason::exited, .server = event.server, .error = error});
+  if (event.fact == ServerChanged::Fact::unresponsive) {
+    return move(event.server, Rung::absent, /*keep=*/true);
+  }
+  became_absent(event.server, {});
+  if (target.failures++ == 0) return;  // the first time it is started again at once
+  target.state = ServerState::failed;
+  target.failure = error;
+  target.retry_at = now_ + back_off(target.failures - 1, state_.config.policy);
+  reject_queue(target, error, *target.retry_at - now_);
+}
+
+void Scheduler::on(const Measured& event) {
+  if (event.effect != sample_) return;
+  sample_.reset();
+  if (event.error) return;  // it says nothing; the deadlines go on
+  for (const PoolSample& sample : event.pools) state_.sample.at(sample.pool.value) = sample;
+  state_.holders = event.holders;
+  state_.ledger.observe(event.holders);
+  for (Claim& claim : state_.claims) {
+    if (claim.sample_before != event.effect) continue;
+    claim.before = event.pools;
+    claim.held_before = event.holders;
+  }
+}
+
+void Scheduler::on(const TimerFired& event) {
+  if (event.timer.value == last_timer_) wake_at_.reset();
+}
+
+// ---- The user -----------------------------------------------------------------------------------
+
+void Scheduler::on(const UserAsked& event) {
+  switch (event.what) {
+    case UserAsked::What::start:
+      return user_start(event.server);
+    case UserAsked::What::stop:
+      return user_stop(event.server);
+    case UserAsked::What::pin:
+      server(event.server).pinned = true;
+      return;
+    case UserAsked::What::unpin:
+      server(event.server).pinned = false;
+      return;
+    case UserAsked::What::clear_saved_state:
+      return user_clear(event.server);
+  }
+}
+
+void Scheduler::user_start(ServerId id) {
+  Server& target = server(id);
+  target.wanted = Wanted::on;
+  if (target.displaced) target.displaced->after = After::restore;
+  target.failures = 0;
+  target.retry_at.reset();
+  if (target.state == ServerState::failed) target.state = ServerState::absent;
+  commit(id);
+  emit(Announce{.reason = Reason::started_by_user, .server = id});
+}
+
+void Scheduler::user_stop(ServerId id) {
+  Server& target = server(id);
+  target.wanted = Wanted::off;
+  target.displaced.reset();
+  target.skip_next_restore = false;
+  commit(id);
+  emit(Announce{.reason = Reason::stopped_by_user, .server = id});
+  reject_queue(target,
+               {ErrorCode::stopped_by_user,
+                fmt::format("server \"{}\" was stopped by the user; `berth start {}` brings it back",
+                            target.config.name, target.config.name)},
+               std::nullopt);
+  if (target.state == ServerState::failed) target.state = ServerState::absent;
+  if (target.state == ServerState::ready || target.state == ServerState::starting) {
+    target.retiring = true;
+  }
+}
+
+void Scheduler::user_clear(ServerId id) {
+  Server& target = server(id);
+  if (target.displaced) {
+    target.displaced->after = After::on_request;
+  } else {
+    target.skip_next_restore = true;
+  }
+  commit(id);
+  emit(Announce{.reason = Reason::saved_state_cleared, .server = id});
+}
+
+// ---- Recovery -----------------------------------------------------------------------------------
+
+void Scheduler::on(const Recovered& event) {
+  BERTH_ASSERT(!recovered_);
+  recovered_ = true;
+  state_.config = event.config;
+  for (std::uint32_t i = 0; i < event.config.pools.size(); ++i) {
+    const Bytes capacity = event.config.pools[i].capacity;
+    state_.sample.push_back({PoolId{i}, capacity, capacity, {}});
+  }
+  for (const ServerConfig& config : event.config.servers) {
+    Server fresh;
+    fresh.config = config;
+    fresh.wanted = config.wanted;
+    state_.servers.push_back(std::move(fresh));
+  }
+  for (std::uint32_t i = 0; i < state_.servers.size(); ++i) {
+    const auto row = std::find_if(event.rows.begin(), event.rows.end(),
+                                  [&](const Row& r) { return r.server.value == i; });
+    const auto found = std::find_if(event.found.begin(), event.found.end(),
+                                    [&](const FoundServer& f) { return f.server.value == i; });
+    recover(ServerId{i}, row == event.rows.end() ? nullptr : &*row,
+            found == event.found.end() ? nullptr : &*found);
+  }
+}
+
+/// The table of design section 4. 1 unwanted: stop it. 2 no answer: stop it, start it if owed.
+/// 3 displaced but alive: the stop never happened. 4 alive: adopt. Not there: rule 5 restores.
+void Scheduler::recover(ServerId id, const Row* row, const FoundServer* found) {
+  Server& target = server(id);
+  if (row != nullptr) {
+    if (row->wanted != Wanted::on_demand) target.wanted = row->wanted;
+    target.generation = row->generation;
+    target.displaced = row->displaced;
+    target.skip_next_restore = row->skip_next_restore;
+  }
+  if (found == nullptr) return;
+  target.generation = std::max(target.generation, found->generation);
+  target.state = ServerState::ready;
+  target.ready_at = now_ - kLongAgo;
+  target.idle_since = now_ - kLongAgo;
+  state_.ledger.reserve(id, target.generation, target.config.footprint, now_);
+  state_.ledger.hold(id, target.generation, now_);
+  const bool unwanted = row == nullptr || target.wanted == Wanted::off;
+  if (unwanted || !found->healthy) {  // 1, 2
+    emit(Announce{.reason = Reason::recovered_stopping, .server = id});
+    move(id, Rung::absent, /*keep=*/!unwanted);
+    return;
+  }
+  const bool was_displaced = target.displaced.has_value();  // 3, 4
+  target.displaced.reset();
+  if (was_displaced) commit(id);
+  emit(Announce{.reason = was_displaced ? Reason::recovered_never_stopped
+                                        : Reason::recovered_adopted,
+                .server = id});
+}
+
+// ---- Emitting -----------------------------------------------------------------------------------
+
+void Scheduler::commit(ServerId id) {
+  Server& target = server(id);
+  const EffectId effect = next_effect();
+  target.commits.insert(effect);
+  emit(Commit{effect, Row{.server = id,
+                          .wanted = target.wanted,
+                          .generation = target.generation,
+                          .displaced = target.displaced,
+                          .skip_next_restore = target.skip_next_restore}});
+}
+
+void Scheduler::move(ServerId id, Rung rung, bool keep) {
+  Server& target = server(id);
+  const EffectId effect = next_effect();
+  target.move = effect;
+  const bool up = rung == Rung::resident;
+  target.state = up ? ServerState::starting : ServerState::stopping;
+  emit(MoveTo{effect, id, rung, keep, target.generation,
+              up ? target.config.start_deadline : target.config.stop_deadline});
+}
+
+Claim* Scheduler::claim_of_newcomer(ServerId id) {
+  const auto found = std::find_if(state_.claims.begin(), state_.claims.end(),
+                                  [&](const Claim& claim) { return claim.newcomer == id; });
+  return found == state_.claims.end() ? nullptr : &*found;
+}
+
+}  // namespace berth::core

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "berth/core/actions.h"
+#include "berth/core/events.h"
+#include "berth/core/state.h"
+
+namespace berth::core {
+
+/// Every decision of Berth. Events in, actions out; no clock, IO, threads, randomness, callbacks.
+/// The same events always give the same actions, so a journal replays and a copy predicts.
+///
+/// Threads: none of its own; one owner. Errors: a broken invariant aborts.
+class Scheduler {
+ public:
+  /// Takes one event at `now` and returns what is to be done, in order. The first event must be
+  /// Recovered. `now` never goes back. An event of a past generation or effect changes nothing.
+  std::vector<Action> apply(Instant now, const Event& event);
+
+  [[nodiscard]] const State& state() const { return state_; }
+
+ private:
+  // Events (scheduler.cc).
+  void on(const JobArrived& event);
+  void on(const JobWithdrawn& event);
+  void on(const JobEnded& event);
+  void on(const EffectEnded& event);
+  void on(const ServerChanged& event);
+  void on(const Measured& event);
+  void on(const UserAsked& event);
+  void on(const TimerFired& event);
+  void on(const Recovered& event);
+  void commit_ended(Server& server, const EffectEnded& event);
+  void move_ended(ServerId id, const EffectEnded& event);
+  void became_ready(ServerId id, const EffectResult& result);
+  void became_absent(ServerId id, const EffectResult& result);
+  void user_start(ServerId id);
+  void user_stop(ServerId id);
+  void user_clear(ServerId id);
+  void recover(ServerId id, const Row* row, const FoundServer* found);
+
+  // Jobs.
+  void forget(JobId id);
+  void end_jobs_of(Server& server);
+  void reject(JobId id, Error error, std::optional<Duration> retry_after = std::nullopt);
+  void reject_queue(Server& server, const Error& error, std::optional<Duration> retry_after);
+
+  // Settling: what follows from the state, until nothing follows any more (scheduler_settle.cc).
+  void settle();
+  bool dispatch_jobs();
+  bool retire_servers();
+  bool advance_claims();
+  bool advance(Claim& claim);
+  bool advance_waiting(Claim& claim);
+  bool advance_draining(Claim& claim);
+  bool advance_stopping(Claim& claim);
+  bool advance_barrier(Claim& claim);
+  bool claim_jobs();
+  bool claim_returns();
+  bool must_fall(const Claim& claim) const;
+  bool close_gates(Claim& claim);
+  bool cut_at_drain_limit(const Claim& claim);
+  void begin_draining(Claim& claim);
+  void start_newcomer(Claim& claim);
+  void drop(const Claim& claim);  ///< erases it and opens the gates
+  void fall(const Claim& claim);  ///< before the first signal
+  void fail(const Claim& claim, const Error& error, Reason reason);
+  void sample_if_needed();
+  void expire_releases();
+  void set_wake();
+  [[nodiscard]] std::optional<Instant> next_wake() const;
+
+  // Emitting.
+  EffectId next_effect() { return EffectId{++last_effect_}; }
+  void emit(Action action) { actions_.push_back(std::move(action)); }
+  void commit(ServerId id);
+  void move(ServerId id, Rung rung, bool keep);
+  void start_failed(ServerId id, const Error& error);
+  Server& server(ServerId id) { return state_.server(id); }
+  [[nodiscard]] const Server& server(ServerId id) const { return state_.server(id); }
+  Claim* claim_of_newcomer(ServerId id);
+
+  State state_;
+  std::vector<Action> actions_;
+  Instant now_;
+  bool recovered_ = false;
+  std::uint64_t last_effect_ = 0;
+  std::uint64_t last_timer_ = 0;
+  std::optional<Instant> wake_at_;
+  std::optional<EffectId> sample_;       ///< the Measure that is under way
+  std::optional<Instant> next_sample_;   ///< not before this
+  std::uint64_t samples_taken_ = 0;      ///< since the last reason to sample
+};
+
+}  // namespace berth::core

@@ -1,0 +1,552 @@
+// SPDX-License-Identifier: Apache-2.0
+// What follows from the state: dispatch, claims, hand-over, returns (design section 6).
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "berth/base/assert.h"
+#include "berth/core/admission.h"
+#include "berth/core/planner.h"
+#include "berth/core/scheduler.h"
+#include "berth/core/turns.h"
+
+namespace berth::core {
+namespace {
+
+/// No event can start more than this many steps; more is a livelock, which is a bug.
+constexpr int kSettleStepsMax = 10'000;
+/// The kernel offers no event for memory that comes back; sampled this often while somebody waits.
+constexpr Duration kBarrierInterval = 10ms;
+/// ... and this often while nobody does.
+constexpr Duration kReleaseInterval = 250ms;
+/// For an oversize newcomer free memory must have stood still for this long (design section 5).
+constexpr Duration kStillFor = 500ms;
+
+std::string text_of(const std::vector<Holder>& holders) {
+  std::string text;
+  for (const Holder& holder : holders) {
+    std::int64_t bytes = 0;
+    for (const PoolShare& share : holder.bytes.shares) bytes += share.bytes.count;
+    text += fmt::format("{}{} (pid {}, {})", text.empty() ? "" : ", ", holder.program, holder.pid,
+                        to_text(Bytes{bytes}));
+  }
+  return text.empty() ? "nobody that is known" : text;
+}
+
+}  // namespace
+
+void Scheduler::settle() {
+  expire_releases();
+  for (int step = 0; step < kSettleStepsMax; ++step) {
+    if (dispatch_jobs() || retire_servers() || advance_claims() || claim_jobs() ||
+        claim_returns()) {
+      continue;
+    }
+    sample_if_needed();
+    set_wake();
+    return;
+  }
+  BERTH_ASSERT(false && "settling does not end");
+}
+
+/// Rule 1: a job whose server is resident, has a free slot and an open gate runs at once.
+bool Scheduler::dispatch_jobs() {
+  bool changed = false;
+  for (std::uint32_t i = 0; i < state_.servers.size(); ++i) {
+    Server& target = state_.servers[i];
+    while (target.state == ServerState::ready && target.gate_open && !target.queue.empty() &&
+           static_cast<std::int32_t>(target.running.size()) < target.config.slots) {
+      const JobId id = head_of(state_, target, now_).id;
+      std::erase(target.queue, id);
+      target.running.push_back(id);
+      target.last_served = now_;
+      state_.jobs.at(id).running = true;
+      emit(Dispatch{id, ServerId{i}, target.generation});
+      changed = true;
+    }
+  }
+  return changed;
+}
+
+/// The user stopped it: running work ends first, a start is given up at once.
+bool Scheduler::retire_servers() {
+  bool changed = false;
+  for (std::uint32_t i = 0; i < state_.servers.size(); ++i) {
+    Server& target = state_.servers[i];
+    const ServerId id{i};
+    if (!target.retiring || !target.commits.empty()) continue;
+    if (target.wanted != Wanted::off) {
+      target.retiring = false;
+      target.gate_open = true;
+      changed = true;
+    } else if (target.state == ServerState::starting) {
+      if (const Claim* claim = claim_of_newcomer(id)) drop(*claim);
+      move(id, Rung::absent, /*keep=*/false);
+      changed = true;
+    } else if (target.state == ServerState::ready) {
+      target.gate_open = false;
+      if (!target.running.empty()) continue;
+      move(id, Rung::absent, /*keep=*/false);
+      changed = true;
+    }
+  }
+  return changed;
+}
+
+bool Scheduler::advance_claims() {
+  // One step at a time: a step may erase its claim.
+  return std::any_of(state_.claims.begin(), state_.claims.end(),
+                     [this](Claim& claim) { return advance(claim); });
+}
+
+bool Scheduler::advance(Claim& claim) {
+  switch (claim.phase) {
+    case ClaimPhase::waiting:
+      return advance_waiting(claim);
+    case ClaimPhase::draining:
+      return advance_draining(claim);
+    case ClaimPhase::stopping:
+      return advance_stopping(claim);
+    case ClaimPhase::barrier:
+      return advance_barrier(claim);
+    case ClaimPhase::starting:
+      return false;  // its EffectEnded ends it
+  }
+  return false;
+}
+
+/// The claim falls if its last job leaves before the first signal, or if a return is not owed any
+/// more or would put out a server that has work again.
+bool Scheduler::must_fall(const Claim& claim) const {
+  const Server& newcomer = server(claim.newcomer);
+  if (!claim.is_return) return newcomer.queue.empty();
+  const bool victim_works =
+      std::any_of(claim.victims.begin(), claim.victims.end(),
+                  [this](ServerId id) { return !server(id).idle(); });
+  return victim_works || (!newcomer.owed() && newcomer.queue.empty());
+}
+
+bool Scheduler::advance_waiting(Claim& claim) {
+  if (must_fall(claim)) {
+    drop(claim);
+    return true;
+  }
+  const Duration there_and_back = round_trip(state_, claim);
+  for (const ServerId id : claim.victims) {
+    const auto ends = turn_ends(state_, server(id), there_and_back);
+    if (claim.is_return || (ends && *ends <= now_)) continue;
+    if (!std::exchange(claim.announced_wait, true)) {
+      emit(Announce{.reason = Reason::waits_for_turn,
+                    .server = claim.newcomer,
+                    .victims = claim.victims,
+                    .numbers = claim.numbers});
+    }
+    return false;
+  }
+  begin_draining(claim);
+  return true;
+}
+
+/// Rows are written while replies still run. A server that an unasked return puts out is not
+/// displaced: nobody owes it a return.
+void Scheduler::begin_draining(Claim& claim) {
+  claim.phase = ClaimPhase::draining;
+  for (const ServerId id : claim.victims) {
+    Server& victim = server(id);
+    if (claim.is_return || victim.wanted == Wanted::off) continue;
+    const After after = std::exchange(victim.skip_next_restore, false) ? After::on_request
+                                                                       : After::restore;
+    victim.displaced = Displacement{now_, claim.newcomer, after};
+    commit(id);
+  }
+  server(claim.newcomer).generation.value += 1;
+  commit(claim.newcomer);
+  if (claim.oversize && !claim.victims.empty() && !sample_) {
+    sample_ = claim.sample_before = next_effect();
+    emit(Measure{*sample_});
+  }
+}
+
+/// Rule 4: gates close at once for all but chats, for chats when nothing else runs on any victim.
+bool Scheduler::close_gates(Claim& claim) {
+  const bool others_run =
+      std::any_of(claim.victims.begin(), claim.victims.end(), [this](ServerId id) {
+        return std::any_of(server(id).running.begin(), server(id).running.end(), [this](JobId job) {
+          return state_.jobs.at(job).job_class != ServerClass::chat;
+        });
+      });
+  bool changed = false;
+  for (const ServerId id : claim.victims) {
+    Server& victim = server(id);
+    const bool chats = victim.config.job_class == ServerClass::chat;
+    if (!victim.gate_open || victim.state != ServerState::ready || (chats && others_run)) continue;
+    victim.gate_open = false;
+    if (chats && victim.config.drain_limit) victim.drain_until = now_ + *victim.config.drain_limit;
+    emit(Announce{.reason = Reason::gate_closed, .server = id, .victims = {claim.newcomer}});
+    changed = true;
+  }
+  return changed;
+}
+
+bool Scheduler::cut_at_drain_limit(const Claim& claim) {
+  bool changed = false;
+  for (const ServerId id : claim.victims) {
+    if (!server(id).drain_until || *server(id).drain_until > now_) continue;
+    for (const JobId job : server(id).running) {
+      if (std::exchange(state_.jobs.at(job).cancelled, true)) continue;
+      emit(Announce{.reason = Reason::drain_limit, .server = id, .job = job});
+      emit(Cancel{job, CancelReason::drain_limit});
+      changed = true;
+    }
+  }
+  return changed;
+}
+
+bool Scheduler::advance_draining(Claim& claim) {
+  if (must_fall(claim)) {
+    fall(claim);
+    return true;
+  }
+  std::vector<ServerId> moved = claim.victims;
+  moved.push_back(claim.newcomer);
+  for (const ServerId id : moved) {
+    if (!server(id).commit_error) continue;
+    const Error error = *std::exchange(server(id).commit_error, std::nullopt);
+    emit(Announce{.reason = Reason::commit_failed, .server = id, .error = error});
+    const ServerId newcomer = claim.newcomer;
+    fall(claim);
+    start_failed(newcomer, error);
+    return true;
+  }
+  if (close_gates(claim) || cut_at_drain_limit(claim)) return true;
+  const bool ready = std::all_of(moved.begin(), moved.end(), [&](ServerId id) {
+    const Server& each = server(id);
+    const bool drained = id == claim.newcomer || each.state != ServerState::ready ||
+                         (!each.gate_open && each.running.empty());
+    return drained && each.commits.empty() && each.state != ServerState::starting;
+  });
+  if (!ready || (claim.sample_before && sample_ == claim.sample_before)) return false;
+  claim.first_signal = now_;
+  claim.phase = ClaimPhase::stopping;
+  for (const ServerId id : claim.victims) {
+    if (server(id).state == ServerState::ready) move(id, Rung::absent, /*keep=*/true);
+  }
+  return true;
+}
+
+bool Scheduler::advance_stopping(Claim& claim) {
+  for (const ServerId id : claim.victims) {
+    const Server& victim = server(id);
+    if (victim.state == ServerState::stopping) return false;
+    if (victim.state != ServerState::unkillable) continue;
+    fail(claim, victim.failure.value_or(Error{ErrorCode::unkillable, "a victim does not die"}),
+         Reason::stop_failed);
+    return true;
+  }
+  if (claim.victims.empty() && !state_.ledger.any(EntryState::releasing)) {
+    start_newcomer(claim);
+    return true;
+  }
+  claim.phase = ClaimPhase::barrier;
+  claim.barrier_deadline = now_ + state_.config.policy.release_deadline;
+  claim.still_since = now_;
+  next_sample_ = now_;
+  samples_taken_ = 0;
+  return true;
+}
+
+void Scheduler::start_newcomer(Claim& claim) {
+  claim.phase = ClaimPhase::starting;
+  Server& newcomer = server(claim.newcomer);
+  state_.ledger.reserve(claim.newcomer, newcomer.generation, claim.need, now_);
+  move(claim.newcomer, Rung::resident, /*keep=*/true);
+}
+
+/// Rule 4, before the first signal: nobody was touched, so the rows go back to what they were.
+void Scheduler::fall(const Claim& claim) {
+  emit(Announce{.reason = Reason::claim_fell, .server = claim.newcomer, .victims = claim.victims});
+  const std::vector<ServerId> victims = claim.victims;
+  drop(claim);
+  for (const ServerId id : victims) {
+    if (!std::exchange(server(id).displaced, std::nullopt)) continue;
+    commit(id);
+  }
+}
+
+void Scheduler::drop(const Claim& claim) {
+  for (const ServerId id : claim.victims) {
+    server(id).gate_open = true;
+    server(id).drain_until.reset();
+  }
+  const ServerId newcomer = claim.newcomer;
+  std::erase_if(state_.claims, [&](const Claim& each) { return each.newcomer == newcomer; });
+}
+
+/// After the first signal: the newcomer's clients get the reason; rule 5 brings the victims back.
+void Scheduler::fail(const Claim& claim, const Error& error, Reason reason) {
+  emit(Announce{.reason = reason,
+                .server = claim.newcomer,
+                .victims = claim.victims,
+                .numbers = claim.numbers,
+                .error = error});
+  const ServerId newcomer = claim.newcomer;
+  drop(claim);
+  const std::optional<Instant> retry_at = server(newcomer).retry_at;
+  reject_queue(server(newcomer), error,
+               retry_at && *retry_at > now_ ? std::optional(*retry_at - now_) : std::nullopt);
+}
+
+/// Rule 2: of the waiters for absent servers that can be helped, the best ranked claims its place.
+bool Scheduler::claim_jobs() {
+  std::vector<ServerId> waiters;
+  for (std::uint32_t i = 0; i < state_.servers.size(); ++i) {
+    Server& each = state_.servers[i];
+    if (each.state == ServerState::failed && each.retry_at && *each.retry_at <= now_) {
+      each.state = ServerState::absent;
+    }
+    const bool absent = each.state == ServerState::absent;
+    if (absent && !each.queue.empty() && claim_of_newcomer(ServerId{i}) == nullptr) {
+      waiters.push_back(ServerId{i});
+    }
+  }
+  std::sort(waiters.begin(), waiters.end(), [&](ServerId a, ServerId b) {
+    return rank_of(state_, head_of(state_, server(a), now_), now_) <
+           rank_of(state_, head_of(state_, server(b), now_), now_);
+  });
+  for (const ServerId id : waiters) {
+    const Plan plan = plan_for_job(state_, id, now_);
+    const JobId job = head_of(state_, server(id), now_).id;
+    if (plan.verdict == Verdict::impossible) {
+      const Error error{ErrorCode::does_not_fit,
+                        fmt::format("server \"{}\" needs {}, more than the limit of the empty "
+                                    "machine; set policy.oversize = \"try\", or a smaller model",
+                                    server(id).config.name, to_text(plan.claim.numbers->need))};
+      emit(Announce{.reason = Reason::impossible,
+                    .server = id,
+                    .job = job,
+                    .numbers = plan.claim.numbers,
+                    .error = error});
+      reject_queue(server(id), error, std::nullopt);
+      return true;
+    }
+    if (plan.verdict == Verdict::blocked) continue;
+    const bool taken = std::any_of(
+        state_.claims.begin(), state_.claims.end(), [&](const Claim& claim) {
+          return !claim.victims.empty() && shares_pool(claim, plan.claim.need);
+        });
+    if (plan.verdict == Verdict::offload && taken) continue;
+    const Reason reason = plan.claim.oversize                  ? Reason::oversize
+                          : plan.verdict == Verdict::offload ? Reason::offload
+                                                              : Reason::fits;
+    emit(Announce{.reason = reason,
+                  .server = id,
+                  .victims = plan.claim.victims,
+                  .job = job,
+                  .numbers = plan.claim.numbers});
+    state_.claims.push_back(plan.claim);
+    return true;
+  }
+  return false;
+}
+
+/// Rule 5: an owed server returns when no waiting job can be helped (claim_jobs came first), if it
+/// fits or those it puts out have been idle for `linger` and stand behind it.
+bool Scheduler::claim_returns() {
+  std::vector<ServerId> owed;
+  for (std::uint32_t i = 0; i < state_.servers.size(); ++i) {
+    const Server& each = state_.servers[i];
+    if (each.owed() && each.state == ServerState::absent && each.queue.empty() &&
+        claim_of_newcomer(ServerId{i}) == nullptr) {
+      owed.push_back(ServerId{i});
+    }
+  }
+  std::sort(owed.begin(), owed.end(), [&](ServerId a, ServerId b) {
+    return home_order(a, server(a)) < home_order(b, server(b));
+  });
+  for (const ServerId id : owed) {
+    const Footprint need = need_of(state_, server(id));
+    const bool taken = std::any_of(state_.claims.begin(), state_.claims.end(),
+                                   [&](const Claim& claim) { return shares_pool(claim, need); });
+    if (taken) continue;
+    const Plan plan = plan_return(state_, id, now_);
+    if (plan.verdict != Verdict::fits && plan.verdict != Verdict::offload) continue;
+    emit(Announce{.reason = Reason::comes_back,
+                  .server = id,
+                  .victims = plan.claim.victims,
+                  .numbers = plan.claim.numbers});
+    state_.claims.push_back(plan.claim);
+    return true;
+  }
+  return false;
+}
+
+// ---- The release barrier ------------------------------------------------------------------------
+
+namespace {
+
+/// An oversize newcomer also goes on when the victims' processes are gone and free memory has risen
+/// by 90 % of what they held and then stood still.
+bool released_and_still(const State& state, const Claim& claim, const PoolSample& sample,
+                        Instant now) {
+  if (!claim.oversize || claim.before.empty() || now - claim.still_since < kStillFor) return false;
+  Bytes held;
+  for (const Holder& holder : claim.held_before) {
+    const bool is_victim =
+        holder.server && std::find(claim.victims.begin(), claim.victims.end(), *holder.server) !=
+                             claim.victims.end();
+    if (is_victim) held += holder.bytes.in(sample.pool);
+  }
+  const bool gone = std::none_of(claim.victims.begin(), claim.victims.end(),
+                                 [&](ServerId id) { return state.ledger.leaving(id); });
+  const Bytes risen = sample.free - claim.before[sample.pool.value].free;
+  return gone && risen.count * 10 >= held.count * 9;
+}
+
+std::vector<Holder> leftovers(const State& state) {
+  std::vector<Holder> left;
+  for (const Holder& holder : state.holders) {
+    const bool going =
+        !holder.server ||
+        std::any_of(state.ledger.entries().begin(), state.ledger.entries().end(),
+                    [&](const LedgerEntry& entry) {
+                      return entry.server == *holder.server &&
+                             entry.generation == holder.generation &&
+                             (entry.state == EntryState::releasing ||
+                              entry.state == EntryState::stuck);
+                    });
+    if (going) left.push_back(holder);
+  }
+  return left;
+}
+
+}  // namespace
+
+bool Scheduler::advance_barrier(Claim& claim) {
+  if (samples_taken_ == 0 || sample_) return false;  // no sample since the victims were gone
+  bool room = true;
+  bool by_release = false;
+  for (const PoolShare& share : claim.need.shares) {
+    const PoolSample& sample = state_.sample[share.pool.value];
+    if (sample.free != claim.last_free) claim.still_since = now_;
+    claim.last_free = sample.free;
+    const Bytes target = barrier_target({.need = share.bytes,
+                                         .others = state_.ledger.staying(share.pool),
+                                         .reserve = {},
+                                         .capacity = sample.capacity,
+                                         .foreign = sample.foreign});
+    if (claim.numbers && claim.numbers->pool == share.pool) claim.numbers->free = sample.free;
+    if (sample.free >= target) continue;
+    by_release = released_and_still(state_, claim, sample, now_);
+    room = room && by_release;
+  }
+  if (room) {
+    emit(Announce{.reason = by_release ? Reason::room_seen_oversize : Reason::room_seen,
+                  .server = claim.newcomer,
+                  .victims = claim.victims,
+                  .numbers = claim.numbers});
+    start_newcomer(claim);
+    return true;
+  }
+  if (now_ < *claim.barrier_deadline) return false;
+  const std::vector<Holder> holders = leftovers(state_);
+  const Error error{ErrorCode::memory_not_released,
+                    fmt::format("memory for server \"{}\" was not given back within {}; it is held "
+                                "by {}; stop that program and try again",
+                                server(claim.newcomer).config.name,
+                                to_text(state_.config.policy.release_deadline), text_of(holders))};
+  const ServerId newcomer = claim.newcomer;
+  const bool is_return = claim.is_return;
+  emit(Announce{.reason = Reason::room_not_seen,
+                .server = newcomer,
+                .victims = claim.victims,
+                .numbers = claim.numbers,
+                .holders = holders,
+                .error = error});
+  fail(claim, error, Reason::start_failed);
+  if (is_return) {  // tried again, like any start that failed
+    server(newcomer).state = ServerState::failed;
+    server(newcomer).failure = error;
+    server(newcomer).retry_at = now_ + state_.config.policy.retry_first;
+  }
+  return true;
+}
+
+/// What did not give its memory back in time is swept: a second move to absent ends what is left
+/// of its session. Until it is seen gone it stays on the books.
+void Scheduler::expire_releases() {
+  for (const LedgerEntry& entry :
+       state_.ledger.mark_stuck(now_, state_.config.policy.release_deadline)) {
+    Server& target = server(entry.server);
+    const bool resting =
+        target.state == ServerState::absent || target.state == ServerState::failed;
+    if (!resting || target.generation != entry.generation || target.move) continue;
+    move(entry.server, Rung::absent, /*keep=*/true);
+  }
+}
+
+void Scheduler::sample_if_needed() {
+  const bool barrier = std::any_of(
+      state_.claims.begin(), state_.claims.end(),
+      [](const Claim& claim) { return claim.phase == ClaimPhase::barrier; });
+  const bool going =
+      state_.ledger.any(EntryState::releasing) || state_.ledger.any(EntryState::stuck);
+  if (!barrier && !going) next_sample_.reset();
+  if ((!barrier && !going) || sample_) return;
+  if (next_sample_ && *next_sample_ > now_) return;
+  sample_ = next_effect();
+  samples_taken_ += 1;
+  next_sample_ = now_ + (barrier ? kBarrierInterval : kReleaseInterval);
+  emit(Measure{*sample_});
+}
+
+// ---- Waking up ----------------------------------------------------------------------------------
+
+std::optional<Instant> Scheduler::next_wake() const {
+  std::optional<Instant> at;
+  const auto consider = [&](std::optional<Instant> candidate) {
+    if (candidate && *candidate > now_ && (!at || *candidate < *at)) at = candidate;
+  };
+  if (next_sample_ && !sample_) consider(next_sample_);
+  for (const Claim& claim : state_.claims) {
+    if (claim.phase == ClaimPhase::barrier) consider(claim.barrier_deadline);
+    if (claim.phase != ClaimPhase::waiting) continue;
+    for (const ServerId id : claim.victims) {
+      consider(turn_ends(state_, server(id), round_trip(state_, claim)));
+    }
+  }
+  for (const LedgerEntry& entry : state_.ledger.entries()) {
+    if (entry.state == EntryState::releasing) {
+      consider(entry.since + state_.config.policy.release_deadline);
+    }
+  }
+  for (std::uint32_t i = 0; i < state_.servers.size(); ++i) {
+    const Server& each = state_.servers[i];
+    consider(each.drain_until);
+    if (each.state == ServerState::failed) consider(each.retry_at);
+    if (each.state != ServerState::absent) continue;
+    for (const JobId job : each.queue) {  // its next class by ageing
+      const Instant arrived = state_.jobs.at(job).arrived;
+      const Duration ageing = state_.config.policy.ageing;
+      if (aged_class(state_.jobs.at(job), now_, state_.config.policy) > 0) {
+        consider(arrived + ((now_ - arrived) / ageing + 1) * ageing);
+      }
+    }
+    if (!each.owed()) continue;
+    for (const Server& victim : state_.servers) {
+      if (victim.state == ServerState::ready && victim.idle()) {
+        consider(linger_ends(state_, ServerId{i}, victim));
+      }
+    }
+  }
+  return at;
+}
+
+void Scheduler::set_wake() {
+  const std::optional<Instant> at = next_wake();
+  if (!at || (wake_at_ && *wake_at_ <= *at)) return;
+  wake_at_ = at;
+  emit(SetTimer{TimerId{++last_timer_}, *at});
+}
+
+}  // namespace berth::core

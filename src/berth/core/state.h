@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the scheduler knows: servers, jobs, claims. Read by status and explain, changed by nobody else.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "berth/core/actions.h"
+#include "berth/core/ledger.h"
+#include "berth/core/types.h"
+
+namespace berth::core {
+
+/// `failed`: it could not be started; tried again at `retry_at` or when the user asks.
+/// `unkillable`: it did not die; its memory stays on the books.
+enum class ServerState : std::uint8_t { absent, starting, ready, stopping, failed, unkillable };
+
+struct Job {
+  JobId id;
+  JobKind kind = JobKind::request;
+  ServerId server;
+  ServerClass job_class = ServerClass::chat;
+  std::string client;
+  std::optional<Footprint> need;
+  Instant arrived;
+  bool running = false;
+  bool cancelled = false;  ///< Cancel was sent; the work may still run
+};
+
+struct Server {
+  ServerConfig config;
+  Wanted wanted = Wanted::on_demand;
+  std::optional<Displacement> displaced;
+  bool skip_next_restore = false;
+  bool pinned = false;
+
+  ServerState state = ServerState::absent;
+  Generation generation;
+  std::optional<EffectId> move;      ///< the move that is under way
+  std::set<EffectId> commits;        ///< rows of it that are being written
+  std::optional<Error> commit_error; ///< the newest row could not be written
+  bool gate_open = true;             ///< closed: new requests wait until it is open again
+  bool retiring = false;             ///< the user stopped it; it goes when its work has ended
+  std::optional<Instant> drain_until;
+
+  Instant ready_at;                  ///< start of its turn
+  Instant idle_since;                ///< meaningful while nothing runs and nothing is queued
+  bool served_in_turn = false;
+  std::optional<Instant> last_served;
+  std::optional<Duration> swap;      ///< S: first signal to the victims until ready, as measured
+
+  std::int32_t failures = 0;         ///< starts and runs that failed in a row
+  std::optional<Instant> retry_at;
+  std::optional<Error> failure;
+
+  std::vector<JobId> queue;          ///< in order of arrival
+  std::vector<JobId> running;
+
+  [[nodiscard]] bool idle() const { return queue.empty() && running.empty(); }
+  /// It shall be resident: wanted on, or displaced and to be restored.
+  [[nodiscard]] bool owed() const {
+    if (wanted == Wanted::off) return false;
+    if (displaced && displaced->after == After::on_request) return false;
+    return wanted == Wanted::on || displaced.has_value();
+  }
+};
+
+/// `waiting`: for the turns of its victims. `draining`: gates close, running work ends, rows are
+/// written. `stopping`, `barrier`, `starting`: after the first signal; it is carried out.
+enum class ClaimPhase : std::uint8_t { waiting, draining, stopping, barrier, starting };
+
+/// A plan that is being carried out: the newcomer's place, and who leaves for it.
+struct Claim {
+  ServerId newcomer;
+  std::vector<ServerId> victims;
+  bool is_return = false;  ///< nobody asked; an owed server comes back
+  bool oversize = false;
+  ClaimPhase phase = ClaimPhase::waiting;
+  Footprint need;
+  std::optional<Admission> numbers;
+  bool announced_wait = false;
+  std::optional<Instant> first_signal;
+  std::optional<Instant> barrier_deadline;
+  // What the sample before the first signal said, and how free memory moved since; oversize only.
+  std::optional<EffectId> sample_before;
+  std::vector<PoolSample> before;
+  std::vector<Holder> held_before;
+  Bytes last_free;
+  Instant still_since;
+};
+
+/// Everything, as one value that can be copied: status, explain and prediction read it.
+struct State {
+  Config config;
+  std::vector<Server> servers;
+  std::map<JobId, Job> jobs;
+  std::vector<Claim> claims;
+  Ledger ledger;
+  std::vector<PoolSample> sample;  ///< the newest, by pool; capacity from the config until the first
+  std::vector<Holder> holders;     ///< of the newest sample
+
+  [[nodiscard]] const Server& server(ServerId id) const { return servers.at(id.value); }
+  [[nodiscard]] Server& server(ServerId id) { return servers.at(id.value); }
+};
+
+}  // namespace berth::core
