@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "berth/store/store.h"
+
+#include <array>
+#include <chrono>
+#include <limits>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "berth/base/assert.h"
+#include "berth/store/migrations.h"
+#include "berth/store/sqlite.h"
+
+namespace berth::store {
+namespace {
+
+using core::After;
+using core::Wanted;
+
+/// The order of these matters: the lock must be exclusive before WAL is first used, or SQLite makes
+/// a file of shared memory. A commit of WAL with FULL syncs the log. Source: sqlite.org/wal.html.
+constexpr std::string_view kSettings = R"sql(
+    PRAGMA locking_mode = EXCLUSIVE;
+    PRAGMA trusted_schema = OFF;
+    PRAGMA cell_size_check = ON;
+    PRAGMA mmap_size = 0;
+    PRAGMA foreign_keys = ON;
+    PRAGMA synchronous = FULL;
+    PRAGMA journal_mode = WAL;
+)sql";
+
+constexpr std::string_view kPut = R"sql(
+    INSERT OR REPLACE INTO server (name, wanted, generation, displaced_since_unix_ms, displaced_by,
+                                   after, skip_next_restore, launch_spec, updated_unix_ms)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+)sql";
+
+constexpr std::string_view kRows = R"sql(
+    SELECT name, wanted, generation, displaced_since_unix_ms, displaced_by, after,
+           skip_next_restore, launch_spec
+    FROM server ORDER BY name
+)sql";
+
+constexpr auto kWanted = std::to_array<Wanted>({Wanted::on_demand, Wanted::on, Wanted::off});
+constexpr auto kAfter = std::to_array<After>({After::restore, After::on_request});
+
+/// Returns the value of that name; a name that no Berth of this schema writes is damage.
+template <class Values>
+Result<typename Values::value_type> value_named(const Values& values, const std::string& name) {
+  for (const auto value : values) {
+    if (stored_name(value) == name) return value;
+  }
+  return fail(ErrorCode::io, fmt::format("\"{}\" is no known value", name));
+}
+
+std::int64_t unix_ms_now() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::floor<std::chrono::milliseconds>(now).count();
+}
+
+void bind_displaced(Statement& put, const std::optional<ServerRow::Displaced>& displaced) {
+  if (displaced) {
+    put.bind(4, displaced->since_unix_ms);
+    put.bind(5, displaced->by);
+    put.bind(6, stored_name(displaced->after));
+  } else {
+    for (const int parameter : {4, 5, 6})
+      put.bind_null(parameter);
+  }
+}
+
+Status run_put(Statement& put, const ServerRow& row, std::int64_t now_unix_ms) {
+  BERTH_ASSERT(!row.name.empty());
+  BERTH_ASSERT(row.generation <= std::numeric_limits<std::int64_t>::max());
+  put.reset();
+  put.bind(1, row.name);
+  put.bind(2, stored_name(row.wanted));
+  put.bind(3, static_cast<std::int64_t>(row.generation));
+  bind_displaced(put, row.displaced);
+  put.bind(7, std::int64_t{row.skip_next_restore});
+  put.bind(8, row.launch_spec);
+  put.bind(9, now_unix_ms);
+  if (const Result<bool> stepped = put.step(); !stepped) return fail(stepped.error());
+  return {};
+}
+
+Result<ServerRow> read_row(const Statement& found) {
+  const auto wanted = value_named(kWanted, found.text(1));
+  if (!wanted) return fail(wanted.error());
+  ServerRow row{.name = found.text(0),
+                .wanted = *wanted,
+                .generation = static_cast<std::uint64_t>(found.integer(2)),
+                .displaced = std::nullopt,
+                .skip_next_restore = found.integer(6) != 0,
+                .launch_spec = found.text(7)};
+  if (found.is_null(3)) return row;
+  const auto after = value_named(kAfter, found.text(5));
+  if (!after) return fail(after.error());
+  row.displaced =
+      ServerRow::Displaced{.since_unix_ms = found.integer(3), .by = found.text(4), .after = *after};
+  return row;
+}
+
+Status check_integrity(Database& database) {
+  const auto verdict = database.value("PRAGMA quick_check(1)");
+  if (!verdict) return fail(verdict.error());
+  if (*verdict == "ok") return {};
+  return fail(damaged(database.path(), verdict->value_or("no answer")));
+}
+
+}  // namespace
+
+std::string_view stored_name(Wanted wanted) {
+  switch (wanted) {
+    case Wanted::on_demand:
+      return "on_demand";
+    case Wanted::on:
+      return "on";
+    case Wanted::off:
+      return "off";
+  }
+  BERTH_ASSERT(false);
+}
+
+std::string_view stored_name(After after) {
+  switch (after) {
+    case After::restore:
+      return "restore";
+    case After::on_request:
+      return "on_request";
+  }
+  BERTH_ASSERT(false);
+}
+
+Store::Store(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+Store::Store(Store&&) noexcept = default;
+Store& Store::operator=(Store&&) noexcept = default;
+Store::~Store() = default;
+
+Result<Store> Store::open(const std::string& path) {
+  Result<Database> database = Database::open(path);
+  if (!database) return fail(database.error());
+  if (Status set = database->execute(std::string(kSettings)); !set) return fail(set.error());
+  if (Status sound = check_integrity(*database); !sound) return fail(sound.error());
+  if (Status current = migrate(*database); !current) return fail(current.error());
+  return Store(std::make_unique<Database>(std::move(*database)));
+}
+
+Status Store::put(std::span<const ServerRow> rows) {
+  if (broken_) return fail(*broken_);
+  if (rows.empty()) return {};
+  Status written = write(rows);
+  if (written) {
+    ++transactions_;
+  } else if (written.error().code == ErrorCode::io) {
+    broken_ = written.error();
+  }
+  return written;
+}
+
+Status Store::write(std::span<const ServerRow> rows) {
+  Result<Statement> put = database_->prepare(kPut);
+  if (!put) return fail(put.error());
+  if (Status begun = database_->execute("BEGIN IMMEDIATE"); !begun) return begun;
+  const std::int64_t now_unix_ms = unix_ms_now();
+  for (const ServerRow& row : rows) {
+    Status written = run_put(*put, row, now_unix_ms);
+    if (written) continue;
+    put->reset();
+    database_->roll_back();
+    return written;
+  }
+  put->reset();
+  return database_->commit();
+}
+
+Result<std::vector<ServerRow>> Store::rows() {
+  if (broken_) return fail(*broken_);
+  Result<Statement> found = database_->prepare(kRows);
+  if (!found) return fail(found.error());
+  std::vector<ServerRow> rows;
+  for (;;) {
+    const Result<bool> has_row = found->step();
+    if (!has_row) return fail(has_row.error());
+    if (!*has_row) return rows;
+    Result<ServerRow> row = read_row(*found);
+    if (!row) {
+      return fail(row.error().code,
+                  fmt::format("the database {} has a row of server \"{}\" that "
+                              "cannot be read: {}; delete the row or move the "
+                              "file away",
+                              database_->path(), found->text(0), row.error().message));
+    }
+    rows.push_back(std::move(*row));
+  }
+}
+
+}  // namespace berth::store
