@@ -58,15 +58,6 @@ struct ServerChanged {
   std::string detail;  ///< "exit code 1", "killed by signal 9 (SIGKILL)"
 };
 
-struct PoolSample {
-  PoolId pool;
-  Bytes capacity;
-  Bytes free;
-  Bytes foreign;
-
-  bool operator==(const PoolSample&) const = default;
-};
-
 /// One stamped sample, answer to Measure: the pools, and all processes that hold memory in them.
 struct Measured {
   EffectId effect;

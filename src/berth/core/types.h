@@ -138,6 +138,16 @@ struct Row {
   bool operator==(const Row&) const = default;
 };
 
+/// One pool as the probe saw it.
+struct PoolSample {
+  PoolId pool;
+  Bytes capacity;
+  Bytes free;
+  Bytes foreign;
+
+  bool operator==(const PoolSample&) const = default;
+};
+
 /// A process that holds memory, for people ("held by python3 (pid 4711)") and for the barrier.
 struct Holder {
   std::int64_t pid = 0;
