@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "berth/base/ids.h"
+#include "berth/base/result.h"
+#include "berth/base/time.h"
+#include "berth/config/config.h"
+#include "berth/core/actions.h"
+#include "berth/core/events.h"
+#include "berth/core/state.h"
+#include "berth/http/async.h"
+#include "berth/http/message.h"
+#include "berth/http/relay.h"
+#include "berth/servers/adapter.h"
+
+namespace berth::host {
+
+/// A request as the gateway hands it over.
+struct JobRequest {
+  ServerId server;
+  core::ServerClass job_class = core::ServerClass::chat;
+  std::string client;  ///< from X-Berth-Client, else the peer's address; for people
+};
+
+/// A job between its arrival and its end. Made by Host::submit(); destroying it withdraws the job.
+class Job {
+ public:
+  virtual ~Job() = default;
+  [[nodiscard]] virtual JobId id() const = 0;
+  /// Waits until the core dispatches the job to its server. On success the caller sends the request
+  /// to `adapter().endpoint()` and must call ended().
+  /// Errors: what the core rejected it with; held_too_long after max_hold; cancelled if `gone` was
+  ///   set first. The job is over then.
+  virtual Task<Status> granted(Event& gone) = 0;
+  /// After an error: in how many seconds a new try makes sense.
+  [[nodiscard]] virtual std::optional<std::int64_t> retry_after_seconds() const = 0;
+  [[nodiscard]] virtual servers::Adapter& adapter() = 0;
+  /// Set when the core cuts the running job: at the drain limit. Close upstream, end the reply.
+  virtual Event& cut() = 0;
+  /// The client is gone; the work may still run. Call ended() when it does no more.
+  virtual void withdraw() = 0;
+  /// The work has really stopped (servers::Work::ended() has returned).
+  virtual void ended(core::JobEnd how) = 0;
+  /// The spool of the server's streams: its limit is raised while the server is drained.
+  virtual http::Spool& spool() = 0;
+};
+
+/// One line of the story: a decision of the core, a step of a move, or progress of a picture.
+struct Record {
+  std::uint64_t number = 0;  ///< counts from 1 in this run
+  WallTime wall;
+  Instant at;
+  std::string kind;    ///< "decision", "step", "progress"
+  std::string name;    ///< "offload", "victim_gone", "diffusion"
+  std::string server;  ///< its name; "" if none
+  std::string text;    ///< a sentence for a person, with the numbers
+  std::string json;    ///< the whole record as one JSON object, as it stands in the journal
+};
+
+/// A server as status shows it: the core's view, and what the shell knows.
+struct ServerStatus {
+  std::string name;
+  std::string kind;
+  std::string state;      ///< absent, starting, ready, stopping, failed, unkillable
+  std::string wanted;
+  bool displaced = false;
+  std::string displaced_by;
+  bool gate_open = true;
+  Generation generation;
+  std::optional<std::int64_t> pid;
+  std::optional<Bytes> used;   ///< Pss of its processes in the newest sample; nothing: unknown
+  Bytes footprint;
+  std::string footprint_source;
+  std::size_t running = 0;
+  std::size_t waiting = 0;
+  std::uint16_t front_port = 0;
+  std::string state_note;
+  std::string failure;
+};
+
+struct PoolStatus {
+  std::string name;
+  std::string kind;
+  Bytes capacity;
+  Bytes limit;
+  std::optional<Bytes> free;  ///< of the newest sample
+  Bytes promised;             ///< on the ledger
+};
+
+struct HostStatus {
+  std::vector<ServerStatus> servers;
+  std::vector<PoolStatus> pools;
+};
+
+struct HostOptions {
+  std::string state_dir;  ///< overrides the config's where not empty
+};
+
+/// The shell: executes the core's actions, owns clock, store, probe, keepers, journal.
+///
+/// Threads: the strand of the executor. Destroying it leaves servers running (they are adopted by
+/// the next Berth); shut_down() stops them.
+class Host {
+ public:
+  virtual ~Host() = default;
+
+  /// Takes the state directory, opens the store, finds what is alive, and feeds Recovered to the
+  /// core. Returns before the servers that are wanted on are up.
+  /// Errors: already_running with the owner's pid; io; bad_config; port errors come from the gateway.
+  static Task<Result<std::unique_ptr<Host>>> start(Executor executor, config::Config config);
+
+  virtual std::unique_ptr<Job> submit(JobRequest request) = 0;
+  virtual void user_asked(core::UserAsked::What what, ServerId server) = 0;
+  /// Waits until the server has the state that the user asked for, or has failed to reach it.
+  virtual Task<Status> settled(ServerId server) = 0;
+
+  [[nodiscard]] virtual const config::Config& config() const = 0;
+  [[nodiscard]] virtual std::optional<ServerId> find(std::string_view name) const = 0;
+  virtual servers::Adapter& adapter(ServerId server) = 0;
+  [[nodiscard]] virtual const core::State& state() const = 0;
+  [[nodiscard]] virtual HostStatus status() const = 0;
+  [[nodiscard]] virtual std::vector<std::string> log_tail(ServerId server, int lines) const = 0;
+
+  /// Takes a fresh sample so that status() shows current memory.
+  virtual Task<void> refresh() = 0;
+
+  /// The newest records (bounded), oldest first.
+  [[nodiscard]] virtual const std::deque<Record>& records() const = 0;
+  /// Set whenever a record was added; a reader resets it and reads records().
+  /// Waits until there are records after `number` or `gone` is set.
+  virtual Task<std::vector<Record>> records_after(std::uint64_t number, Event& gone) = 0;
+
+  /// The gateway tells which front port a server really got.
+  virtual void set_front_port(ServerId server, std::uint16_t port) = 0;
+
+  /// Rejects what waits, ends what runs, stops every server and keeper, writes the rest.
+  virtual Task<void> shut_down() = 0;
+};
+
+}  // namespace berth::host
