@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "berth/probe/memory.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <memory>
+#include <optional>
+#include <system_error>
+
+namespace berth::probe {
+namespace {
+
+/// A file of /proc as it was read, or the errno.
+struct Text {
+  std::string text;
+  int error_number = 0;
+};
+
+Text read_text(const std::string& path) {
+  Text result;
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return {.text = {}, .error_number = errno};
+  char block[4096];
+  ssize_t count = 0;
+  while ((count = ::read(file, block, sizeof block)) != 0) {
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) break;
+    result.text.append(block, static_cast<std::size_t>(count));
+  }
+  if (count < 0) result.error_number = errno;
+  ::close(file);
+  return result;
+}
+
+std::string path_of(pid_t pid, const char* file) {
+  return fmt::format("/proc/{}/{}", pid, file);
+}
+
+template <class Number>
+std::optional<Number> number_from(std::string_view text) {
+  Number number = 0;
+  const char* const end = text.data() + text.size();
+  const auto result = std::from_chars(text.data(), end, number);
+  if (result.ec != std::errc() || result.ptr != end) return std::nullopt;
+  return number;
+}
+
+/// Splits at blanks; at most `fields_max` fields.
+std::vector<std::string_view> split(std::string_view text, std::size_t fields_max) {
+  std::vector<std::string_view> fields;
+  while (fields.size() < fields_max) {
+    const std::size_t begin = text.find_first_not_of(" \n");
+    if (begin == std::string_view::npos) break;
+    text.remove_prefix(begin);
+    const std::size_t end = std::min(text.find_first_of(" \n"), text.size());
+    fields.push_back(text.substr(0, end));
+    text.remove_prefix(end);
+  }
+  return fields;
+}
+
+/// Returns the value of a line "Name:   123 kB".
+Result<Bytes> value_of(std::string_view text, std::string_view name) {
+  const std::string label = fmt::format("{}:", name);
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (!line.starts_with(label)) continue;
+    const auto fields = split(line.substr(label.size()), 2);
+    const auto kib = fields.empty() ? std::nullopt : number_from<std::int64_t>(fields[0]);
+    if (!kib || fields.size() < 2 || fields[1] != "kB") break;
+    return Bytes{*kib * 1024};
+  }
+  return fail(ErrorCode::io, fmt::format("the kernel's text has no line \"{} ... kB\"", label));
+}
+
+/// Returns the process, or nothing if it is gone.
+Result<std::optional<ProcessStat>> read_stat(pid_t pid) {
+  const Text file = read_text(path_of(pid, "stat"));
+  if (file.error_number == ENOENT || file.error_number == ESRCH)
+    return std::optional<ProcessStat>();
+  if (file.error_number != 0) {
+    return fail(ErrorCode::io, fmt::format("cannot read {}: {}", path_of(pid, "stat"),
+                                           std::generic_category().message(file.error_number)));
+  }
+  Result<ProcessStat> stat = parse_stat(file.text);
+  if (!stat) return fail(stat.error());
+  return std::optional<ProcessStat>(std::move(*stat));
+}
+
+bool is_dead(const ProcessStat& stat) {
+  return stat.state == 'Z' || stat.state == 'X';
+}
+
+/// What a process without an address space holds: it is a zombie, or about to become one.
+bool has_no_memory(const Text& rollup) {
+  return rollup.error_number == ESRCH || (rollup.error_number == 0 && rollup.text.empty());
+}
+
+/// Reads the memory of one process.
+/// 1. A zombie holds nothing. 2. So does one that is just ending. 3. One that is gone by now, or
+/// whose number names another one, is left out. 4. Any other failure is an error, never zero.
+Result<std::optional<ProcessMemory>> read_memory(const ProcessStat& stat) {
+  ProcessMemory memory{.pid = stat.pid,
+                       .start_time = stat.start_time,
+                       .session = stat.session,
+                       .program = stat.program};
+  if (is_dead(stat)) return std::optional(memory);  // 1
+  const Text file = read_text(path_of(stat.pid, "smaps_rollup"));
+  const Result<Rollup> rollup = parse_smaps_rollup(file.text);
+  if (file.error_number == 0 && rollup) {
+    memory.pss = rollup->pss;
+    memory.pss_anon_shmem = rollup->pss_anon_shmem;
+    return std::optional(memory);
+  }
+  const Result<std::optional<ProcessStat>> now = read_stat(stat.pid);
+  if (!now) return fail(now.error());
+  if (!*now || (*now)->start_time != stat.start_time) return std::optional<ProcessMemory>();  // 3
+  if (is_dead(**now) || has_no_memory(file)) return std::optional(memory);                    // 2
+  return fail(
+      ErrorCode::io,  // 4
+      fmt::format("cannot read the memory of process {} ({}): {}", stat.pid, stat.program,
+                  file.error_number != 0 ? std::generic_category().message(file.error_number)
+                                         : rollup.error().message));
+}
+
+/// Returns the stat of every process of these sessions.
+Result<std::vector<ProcessStat>> find_members(std::span<const pid_t> sessions) {
+  std::vector<ProcessStat> members;
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir("/proc"), &::closedir);
+  if (!directory) return fail(ErrorCode::io, "cannot list /proc");
+  while (const dirent* entry = ::readdir(directory.get())) {
+    const auto pid = number_from<pid_t>(entry->d_name);
+    if (!pid) continue;
+    Result<std::optional<ProcessStat>> stat = read_stat(*pid);
+    if (!stat) return fail(stat.error());
+    if (!*stat) continue;
+    const bool is_member =
+        std::find(sessions.begin(), sessions.end(), (*stat)->session) != sessions.end();
+    if (is_member) members.push_back(std::move(**stat));
+  }
+  return members;
+}
+
+}  // namespace
+
+Result<std::vector<ProcessMemory>> read_sessions(std::span<const pid_t> sessions) {
+  std::vector<ProcessMemory> memories;
+  if (sessions.empty()) return memories;
+  const Result<std::vector<ProcessStat>> members = find_members(sessions);
+  if (!members) return fail(members.error());
+  for (const ProcessStat& member : *members) {
+    const Result<std::optional<ProcessMemory>> memory = read_memory(member);
+    if (!memory) return fail(memory.error());
+    if (*memory) memories.push_back(**memory);
+  }
+  std::sort(memories.begin(), memories.end(),
+            [](const ProcessMemory& a, const ProcessMemory& b) { return a.pid < b.pid; });
+  return memories;
+}
+
+Result<HostMemory> read_host() {
+  const Text file = read_text("/proc/meminfo");
+  if (file.error_number != 0) return fail(ErrorCode::io, "cannot read /proc/meminfo");
+  return parse_meminfo(file.text);
+}
+
+Result<ProcessStat> parse_stat(std::string_view text) {
+  // Positions behind the program's name, which may itself hold blanks and parentheses.
+  constexpr std::size_t kState = 0;
+  constexpr std::size_t kSession = 3;
+  constexpr std::size_t kStartTime = 19;
+  const std::size_t open = text.find(" (");
+  const std::size_t close = text.rfind(") ");
+  if (open == std::string_view::npos || close == std::string_view::npos || close < open + 2) {
+    return fail(ErrorCode::io, "a process's stat has no program name");
+  }
+  const auto fields = split(text.substr(close + 2), kStartTime + 1);
+  if (fields.size() <= kStartTime) return fail(ErrorCode::io, "a process's stat is cut off");
+  const auto pid = number_from<pid_t>(text.substr(0, open));
+  const auto session = number_from<pid_t>(fields[kSession]);
+  const auto start_time = number_from<std::uint64_t>(fields[kStartTime]);
+  if (!pid || !session || !start_time) {
+    return fail(ErrorCode::io, "a process's stat has no pid, session or start time");
+  }
+  return ProcessStat{.pid = *pid,
+                     .program = std::string(text.substr(open + 2, close - open - 2)),
+                     .state = fields[kState].front(),
+                     .session = *session,
+                     .start_time = *start_time};
+}
+
+Result<Rollup> parse_smaps_rollup(std::string_view text) {
+  const Result<Bytes> pss = value_of(text, "Pss");
+  if (!pss) return fail(pss.error());
+  const Result<Bytes> anonymous = value_of(text, "Pss_Anon");
+  if (!anonymous) return fail(anonymous.error());
+  const Result<Bytes> shared_memory = value_of(text, "Pss_Shmem");
+  if (!shared_memory) return fail(shared_memory.error());
+  return Rollup{.pss = *pss, .pss_anon_shmem = *anonymous + *shared_memory};
+}
+
+Result<HostMemory> parse_meminfo(std::string_view text) {
+  const Result<Bytes> total = value_of(text, "MemTotal");
+  if (!total) return fail(total.error());
+  const Result<Bytes> available = value_of(text, "MemAvailable");
+  if (!available) return fail(available.error());
+  return HostMemory{.total = *total, .available = *available};
+}
+
+}  // namespace berth::probe

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "berth/probe/memory.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+
+namespace berth::probe {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// Recorded: Linux 6.18.
+constexpr std::string_view kRollup =
+    "561ccddce000-7fff70341000 ---p 00000000 00:00 0                          [rollup]\n"
+    "Rss:                1640 kB\nPss:                 438 kB\nPss_Dirty:           112 kB\n"
+    "Pss_Anon:            112 kB\nPss_File:            322 kB\nPss_Shmem:             4 kB\n"
+    "Shared_Clean:       1436 kB\nSwapPss:               0 kB\n";
+
+constexpr std::string_view kStat =
+    "5181 (cat) R 5171 5171 3598 0 -1 4194304 98 0 0 0 0 0 0 0 20 0 1 0 97102 3133440 380 "
+    "18446744073709551615 94820522741760 94820522761641 140720454470704 0 0 0 0 0 0 0 0 0 17 1\n";
+
+TEST(SmapsRollup, IsReadInBytes) {
+  const Result<Rollup> rollup = parse_smaps_rollup(kRollup);
+  ASSERT_TRUE(rollup);
+  EXPECT_EQ(rollup->pss, Bytes{438 * 1024});
+  EXPECT_EQ(rollup->pss_anon_shmem, Bytes{(112 + 4) * 1024});
+}
+
+TEST(SmapsRollup, WithAMissingOrStrangeLineIsAnErrorThatNamesIt) {
+  const Result<Rollup> empty = parse_smaps_rollup("");
+  ASSERT_FALSE(empty);
+  EXPECT_THAT(empty.error().message, HasSubstr("Pss:"));
+  const Result<Rollup> old_kernel = parse_smaps_rollup("Rss: 1 kB\nPss: 438 kB\n");
+  ASSERT_FALSE(old_kernel);
+  EXPECT_THAT(old_kernel.error().message, HasSubstr("Pss_Anon:"));
+  EXPECT_FALSE(parse_smaps_rollup("Pss: many kB\nPss_Anon: 1 kB\nPss_Shmem: 0 kB\n"));
+  EXPECT_FALSE(parse_smaps_rollup("Pss: 438 MB\nPss_Anon: 1 kB\nPss_Shmem: 0 kB\n"));
+}
+
+TEST(Stat, GivesSessionAndStartTime) {
+  const Result<ProcessStat> stat = parse_stat(kStat);
+  ASSERT_TRUE(stat);
+  EXPECT_EQ(
+      *stat,
+      (ProcessStat{
+          .pid = 5181, .program = "cat", .state = 'R', .session = 3598, .start_time = 97102}));
+}
+
+TEST(Stat, OfAProgramWithBlanksAndParenthesesInItsNameIsReadAllTheSame) {
+  std::string text(kStat);
+  text.replace(text.find("cat"), 3, "a) R 1 (b");
+  const Result<ProcessStat> stat = parse_stat(text);
+  ASSERT_TRUE(stat);
+  EXPECT_EQ(stat->program, "a) R 1 (b");
+  EXPECT_EQ(stat->session, 3598);
+}
+
+TEST(Stat, ThatIsCutOffIsAnError) {
+  EXPECT_FALSE(parse_stat(""));
+  EXPECT_FALSE(parse_stat("5181 (cat"));
+  EXPECT_FALSE(parse_stat(kStat.substr(0, 60)));
+}
+
+TEST(MemInfo, IsReadInBytes) {
+  const Result<HostMemory> host = parse_meminfo(
+      "MemTotal:       24683656 kB\nMemFree:        24488020 kB\nMemAvailable:   24423736 kB\n");
+  ASSERT_TRUE(host);
+  EXPECT_EQ(host->total, Bytes{24683656LL * 1024});
+  EXPECT_EQ(host->available, Bytes{24423736LL * 1024});
+}
+
+TEST(MemInfo, WithoutMemAvailableIsAnError) {
+  EXPECT_FALSE(parse_meminfo("MemTotal: 1 kB\n"));
+}
+
+TEST(Host, HasMemory) {
+  const Result<HostMemory> host = read_host();
+  ASSERT_TRUE(host) << host.error().message;
+  EXPECT_GT(host->total, host->available);
+  EXPECT_GT(host->available, Bytes{0});
+}
+
+/// A child in a session of its own that touches `size` and waits until it is killed.
+class Child {
+ public:
+  explicit Child(std::size_t size) {
+    int ready[2];
+    if (::pipe(ready) != 0) return;
+    pid_ = ::fork();
+    if (pid_ == 0) run(size, ready[1]);
+    char byte = 0;
+    ready_ = ::read(ready[0], &byte, 1) == 1;
+    for (const int end : ready)
+      ::close(end);
+  }
+  ~Child() { kill_and_reap(); }
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  [[nodiscard]] bool ready() const { return ready_; }
+  void make_zombie() const {
+    ::kill(pid_, SIGKILL);
+    siginfo_t info{};
+    ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT);
+  }
+  void kill_and_reap() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+    pid_ = 0;
+  }
+
+ private:
+  [[noreturn]] static void run(std::size_t size, int ready) {
+    ::setsid();
+    void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (memory == MAP_FAILED || ::write(ready, "r", 1) != 1) ::_exit(1);
+    while (true)
+      ::pause();
+  }
+
+  pid_t pid_ = 0;
+  bool ready_ = false;
+};
+
+TEST(Sessions, HoldWhatTheirProcessesTouched) {
+  const Child child(std::size_t{32} << 20);
+  ASSERT_TRUE(child.ready());
+  const pid_t sessions[] = {child.pid()};
+  const auto memories = read_sessions(sessions);
+  ASSERT_TRUE(memories) << memories.error().message;
+  ASSERT_EQ(memories->size(), 1u);
+  const ProcessMemory& memory = memories->front();
+  EXPECT_EQ(memory.pid, child.pid());
+  EXPECT_EQ(memory.session, child.pid());
+  EXPECT_GT(memory.start_time, 0u);
+  EXPECT_EQ(memory.program, "probe_test");
+  EXPECT_GE(memory.pss_anon_shmem, 32_MiB);
+  EXPECT_GE(memory.pss, memory.pss_anon_shmem);
+}
+
+TEST(Sessions, ListAZombieWithNoMemory) {
+  const Child child(std::size_t{1} << 20);
+  ASSERT_TRUE(child.ready());
+  child.make_zombie();
+  const pid_t sessions[] = {child.pid()};
+  const auto memories = read_sessions(sessions);
+  ASSERT_TRUE(memories) << memories.error().message;
+  ASSERT_EQ(memories->size(), 1u);
+  EXPECT_EQ(memories->front().pss, Bytes{0});
+}
+
+TEST(Sessions, LeaveOutWhoIsGoneAndWhoBelongsToOthers) {
+  Child gone(std::size_t{1} << 20);
+  const Child other(std::size_t{1} << 20);
+  const pid_t sessions[] = {gone.pid()};
+  gone.kill_and_reap();
+  const auto memories = read_sessions(sessions);
+  ASSERT_TRUE(memories) << memories.error().message;
+  EXPECT_THAT(*memories, ElementsAre());
+  EXPECT_THAT(*read_sessions({}), ElementsAre());
+}
+
+}  // namespace
+}  // namespace berth::probe
