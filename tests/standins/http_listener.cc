@@ -79,7 +79,8 @@ bool send_all(int socket, std::string_view bytes) {
 bool read_head(Reader& reader, const std::string& first_line, HttpRequest& request) {
   const auto space = first_line.find(' ');
   const auto last = first_line.rfind(' ');
-  if (space == std::string::npos || last == space || !first_line.substr(last + 1).starts_with("HTTP/1.")) {
+  if (space == std::string::npos || last == space ||
+      !first_line.substr(last + 1).starts_with("HTTP/1.")) {
     return false;
   }
   request.method = first_line.substr(0, space);
@@ -91,7 +92,8 @@ bool read_head(Reader& reader, const std::string& first_line, HttpRequest& reque
     const auto colon = line->find(':');
     if (colon == std::string::npos) return false;
     const auto value = line->find_first_not_of(" \t", colon + 1);
-    request.headers[lower(line->substr(0, colon))] = value == std::string::npos ? "" : line->substr(value);
+    request.headers[lower(line->substr(0, colon))] =
+        value == std::string::npos ? "" : line->substr(value);
   }
   return false;
 }
@@ -131,15 +133,24 @@ bool read_body(Reader& reader, HttpRequest& request) {
 
 const char* reason(int status) {
   switch (status) {
-    case 200: return "OK";
-    case 202: return "Accepted";
-    case 204: return "No Content";
-    case 400: return "Bad Request";
-    case 404: return "Not Found";
-    case 409: return "Conflict";
-    case 410: return "Gone";
-    case 429: return "Too Many Requests";
-    default: return "Internal Server Error";
+    case 200:
+      return "OK";
+    case 202:
+      return "Accepted";
+    case 204:
+      return "No Content";
+    case 400:
+      return "Bad Request";
+    case 404:
+      return "Not Found";
+    case 409:
+      return "Conflict";
+    case 410:
+      return "Gone";
+    case 429:
+      return "Too Many Requests";
+    default:
+      return "Internal Server Error";
   }
 }
 
@@ -148,7 +159,8 @@ std::string head(const HttpRequest& request, const HttpReply& reply, bool closes
   return fmt::format(
       "HTTP/1.1 {} {}\r\nServer: berth-sd-server-standin\r\n"
       "Access-Control-Allow-Origin: {}\r\nAccess-Control-Allow-Credentials: true\r\n"
-      "Access-Control-Allow-Methods: *\r\nAccess-Control-Allow-Headers: *\r\n{}{}Content-Length: {}\r\n\r\n",
+      "Access-Control-Allow-Methods: *\r\nAccess-Control-Allow-Headers: *\r\n{}{}Content-Length: "
+      "{}\r\n\r\n",
       reply.status, reason(reply.status), origin.empty() ? "*" : origin,
       reply.body.empty() ? "" : "Content-Type: " + reply.content_type + "\r\n",
       closes ? std::string("Connection: close\r\n")
@@ -215,7 +227,8 @@ void HttpListener::serve(const std::string& ip, int port) {
     return;
   }
   const unsigned workers = std::max(8U, std::thread::hardware_concurrency() - 1);
-  for (unsigned i = 0; i < workers; ++i) std::thread([this] { work(); }).detach();
+  for (unsigned i = 0; i < workers; ++i)
+    std::thread([this] { work(); }).detach();
   while (true) {
     const int accepted = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
     if (accepted < 0) continue;

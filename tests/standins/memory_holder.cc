@@ -25,7 +25,8 @@ int main(int argc, char** argv) {
   memory->touch(0, 1);
   std::puts("holding");
   std::fflush(stdout);
-  while (forever) pause();
+  while (forever)
+    pause();
   sleep(static_cast<unsigned>(std::stoul(seconds)));
   return 0;
 }

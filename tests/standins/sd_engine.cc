@@ -18,13 +18,18 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr const char* kMain = "stable-diffusion.cpp";
 constexpr int kLoadSteps = 10;
-// Shares of the weights, in percent, of an SD 1.5 checkpoint (fp16): CLIP 246 MB, UNet 1719, VAE 168.
+// Shares of the weights, in percent, of an SD 1.5 checkpoint (fp16): CLIP 246 MB, UNet 1719, VAE
+// 168.
 constexpr int kPercent[] = {12, 80, 8};
 constexpr int kSideMax = 4096;  // the limit that /sdcpp/v1/capabilities names
 
-void wait_ms(int milliseconds) { poll(nullptr, 0, milliseconds); }
+void wait_ms(int milliseconds) {
+  poll(nullptr, 0, milliseconds);
+}
 
-int aligned(int side) { return (side + 7) / 8 * 8; }
+int aligned(int side) {
+  return (side + 7) / 8 * 8;
+}
 
 bool names_disk(const std::string& assignments, std::initializer_list<std::string_view> modules) {
   bool disk = false;
@@ -33,7 +38,8 @@ bool names_disk(const std::string& assignments, std::initializer_list<std::strin
     const std::string_view word = std::string_view(assignments).substr(at, comma - at);
     const auto equals = word.find('=');
     const std::string_view module = equals == word.npos ? "*" : word.substr(0, equals);
-    const bool meant = module == "*" || std::find(modules.begin(), modules.end(), module) != modules.end();
+    const bool meant =
+        module == "*" || std::find(modules.begin(), modules.end(), module) != modules.end();
     if (meant) disk = (equals == word.npos ? word : word.substr(equals + 1)) == "disk";
     at = comma + 1;
   }
@@ -60,13 +66,15 @@ bool Engine::load(Part part) {
     return false;
   }
   const std::string slow = options_.faults.value("slow_load").value_or("");
-  const int slow_ms = slow.empty() ? 0 : static_cast<int>(std::stod(slow) * 1000) * kPercent[part] / 100;
+  const int slow_ms =
+      slow.empty() ? 0 : static_cast<int>(std::stod(slow) * 1000) * kPercent[part] / 100;
   for (int step = 0; step < kLoadSteps; ++step) {
     memory->touch(step, kLoadSteps);
     wait_ms(slow_ms / kLoadSteps);
     const std::chrono::duration<double> elapsed = Clock::now() - started;
     draw_loading(step + 1, kLoadSteps,
-                 static_cast<double>(size.count) * (step + 1) / kLoadSteps / std::max(elapsed.count(), 1e-6));
+                 static_cast<double>(size.count) * (step + 1) / kLoadSteps /
+                     std::max(elapsed.count(), 1e-6));
   }
   const std::string took = seconds_text(Clock::now() - started);
   log(Level::info, "model_loader.cpp", 1304,
@@ -77,7 +85,9 @@ bool Engine::load(Part part) {
   return true;
 }
 
-bool Engine::load_all() { return load(kTextEncoder) && load(kDiffusion) && load(kVae); }
+bool Engine::load_all() {
+  return load(kTextEncoder) && load(kDiffusion) && load(kVae);
+}
 
 void Engine::release_if_on_disk(Part part) {
   if (on_disk_[part]) loaded_[part].reset();
@@ -100,7 +110,8 @@ std::vector<std::string> Engine::generate(PictureRequest request) {
   log(Level::info, kMain, 4380, "sampling using Euler A method");
   if (!load(kTextEncoder)) return {};
   log(Level::info, kMain, 5296,
-      fmt::format("get_learned_condition completed, taking {}", seconds_text(Clock::now() - started)));
+      fmt::format("get_learned_condition completed, taking {}",
+                  seconds_text(Clock::now() - started)));
   release_if_on_disk(kTextEncoder);
   if (!sample_all(request)) return {};
   auto pictures = decode(request);
@@ -115,7 +126,8 @@ bool Engine::sample_all(const PictureRequest& request) {
   for (int index = 0; index < request.count; ++index) {
     const auto sampling = Clock::now();
     log(Level::info, kMain, 5679,
-        fmt::format("generating image: {}/{} - seed {}", index + 1, request.count, request.seed + index));
+        fmt::format("generating image: {}/{} - seed {}", index + 1, request.count,
+                    request.seed + index));
     const bool done = load(kDiffusion) && sample(request, index);
     const std::string took = seconds_text(Clock::now() - sampling);
     if (!done) {
@@ -140,7 +152,8 @@ bool Engine::sample(const PictureRequest& request, int index) {
     const bool is_middle = index == 0 && step == (request.steps + 1) / 2;
     if (is_middle && options_.faults.strikes("die_image")) std::abort();
     if (is_middle && options_.faults.strikes("fail_image")) return false;
-    while (is_middle && options_.faults.strikes("hang_image")) pause();
+    while (is_middle && options_.faults.strikes("hang_image"))
+      pause();
     draw_steps(step, request.steps, Clock::now() - started);
   }
   return true;

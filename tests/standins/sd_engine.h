@@ -23,9 +23,9 @@ struct PictureRequest {
   int count = 1;
 };
 
-/// Draws pictures, one request at a time, and holds the weights as sd-server does: each of the three
-/// parts is loaded when the first picture comes to it (or at start with --eager-load), and given back
-/// after its use with `--params-backend disk`.
+/// Draws pictures, one request at a time, and holds the weights as sd-server does: each of the
+/// three parts is loaded when the first picture comes to it (or at start with --eager-load), and
+/// given back after its use with `--params-backend disk`.
 class Engine {
  public:
   explicit Engine(const Options& options);

@@ -9,9 +9,9 @@
 namespace berth::standin {
 namespace {
 
-constexpr std::array<std::string_view, 9> kNames = {
-    "fail_image", "hang_image",  "die_image",   "die_start", "die_start_silent",
-    "helper",     "never_ready", "ignore_term", "slow_load"};
+constexpr std::array<std::string_view, 9> kNames = {"fail_image",  "hang_image",       "die_image",
+                                                    "die_start",   "die_start_silent", "helper",
+                                                    "never_ready", "ignore_term",      "slow_load"};
 
 }  // namespace
 

@@ -31,7 +31,8 @@ class Faults {
   /// Returns whether the fault happens now; a fault armed by a file is used up by asking.
   bool strikes(std::string_view name) const { return value(name).has_value(); }
 
-  /// Returns what stands behind the fault's `=` (or an empty text), or nothing if it does not happen.
+  /// Returns what stands behind the fault's `=` (or an empty text), or nothing if it does not
+  /// happen.
   std::optional<std::string> value(std::string_view name) const;
 
  private:

@@ -45,7 +45,8 @@ constexpr Flag kContextFlags[] = {
     {"", "--pulid-weights", "<string>"},
     {"", "--upscale-model", "<string>"},
     {"", "--backend", "<string>"},
-    {"", "--params-backend", "<string>", "where the weights wait: disk releases them after each picture"},
+    {"", "--params-backend", "<string>",
+     "where the weights wait: disk releases them after each picture"},
     {"", "--split-mode", "<string>"},
     {"", "--rpc-servers", "<string>"},
     {"", "--max-vram", "<string>"},
@@ -165,17 +166,28 @@ constexpr Flag kGenerationFlags[] = {
 
 constexpr Flag kStandinFlags[] = {
     {"", "--standin-memory", "<string>",
-     "how much the weights take (default: the model file's size, 64MiB if that is below 1 MiB); also "
+     "how much the weights take (default: the model file's size, 64MiB if that is below 1 MiB); "
+     "also "
      "BERTH_STANDIN_MEMORY"},
-    {"", "--standin-step-ms", "<int>", "how long a sample step takes (default: 20); also BERTH_STANDIN_STEP_MS"},
-    {"", "--standin-faults", "<string>", "what to do wrong, see sd_faults.h; also BERTH_STANDIN_FAULTS"},
+    {"", "--standin-step-ms", "<int>",
+     "how long a sample step takes (default: 20); also BERTH_STANDIN_STEP_MS"},
+    {"", "--standin-faults", "<string>",
+     "what to do wrong, see sd_faults.h; also BERTH_STANDIN_FAULTS"},
 };
 
 }  // namespace
 
-std::span<const Flag> server_flags() { return kServerFlags; }
-std::span<const Flag> context_flags() { return kContextFlags; }
-std::span<const Flag> generation_flags() { return kGenerationFlags; }
-std::span<const Flag> standin_flags() { return kStandinFlags; }
+std::span<const Flag> server_flags() {
+  return kServerFlags;
+}
+std::span<const Flag> context_flags() {
+  return kContextFlags;
+}
+std::span<const Flag> generation_flags() {
+  return kGenerationFlags;
+}
+std::span<const Flag> standin_flags() {
+  return kStandinFlags;
+}
 
 }  // namespace berth::standin

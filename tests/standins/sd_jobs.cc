@@ -11,7 +11,9 @@ namespace {
 
 constexpr std::int64_t kKeptSeconds = 600;
 
-std::int64_t now() { return std::time(nullptr); }
+std::int64_t now() {
+  return std::time(nullptr);
+}
 
 }  // namespace
 
@@ -29,7 +31,8 @@ Jobs::~Jobs() {
 void Jobs::forget_old() {
   std::erase_if(expired_, [](const auto& entry) { return entry.second <= now(); });
   std::erase_if(jobs_, [this](const auto& entry) {
-    const bool is_old = entry.second.completed != 0 && now() - entry.second.completed >= kKeptSeconds;
+    const bool is_old =
+        entry.second.completed != 0 && now() - entry.second.completed >= kKeptSeconds;
     if (is_old) expired_[entry.first] = now() + kKeptSeconds;
     return is_old;
   });
@@ -41,7 +44,9 @@ bool Jobs::submit(const PictureRequest& request, Job& accepted) {
   const auto pending = std::count_if(jobs_.begin(), jobs_.end(),
                                      [](const auto& entry) { return entry.second.completed == 0; });
   if (static_cast<std::size_t>(pending) >= kPendingMax) return false;
-  accepted = Job{.id = fmt::format("job_{:x}_{:08x}", now(), next_number_++), .created = now(), .request = request};
+  accepted = Job{.id = fmt::format("job_{:x}_{:08x}", now(), next_number_++),
+                 .created = now(),
+                 .request = request};
   jobs_[accepted.id] = accepted;
   queue_.push_back(accepted.id);
   changed_.notify_all();
@@ -54,7 +59,8 @@ Lookup Jobs::find_locked(const std::string& id, Job& job) {
   if (found == jobs_.end()) return expired_.contains(id) ? Lookup::expired : Lookup::unknown;
   job = found->second;
   const auto place = std::find(queue_.begin(), queue_.end(), id);
-  job.queue_position = place == queue_.end() ? 0 : static_cast<std::size_t>(place - queue_.begin()) + 1;
+  job.queue_position =
+      place == queue_.end() ? 0 : static_cast<std::size_t>(place - queue_.begin()) + 1;
   return Lookup::found;
 }
 

@@ -29,9 +29,9 @@ struct Job {
 
 enum class Lookup { found, unknown, expired };
 
-/// The asynchronous jobs: at most 64 pending, drawn one after the other; ended ones are kept for ten
-/// minutes, and their ids remembered for ten more.
-/// Threads: every call from any thread; the drawing happens on a thread of its own.
+/// The asynchronous jobs: at most 64 pending, drawn one after the other; ended ones are kept for
+/// ten minutes, and their ids remembered for ten more. Threads: every call from any thread; the
+/// drawing happens on a thread of its own.
 class Jobs {
  public:
   static constexpr std::size_t kPendingMax = 64;

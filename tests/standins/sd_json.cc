@@ -31,8 +31,9 @@ void take_text(const json::object& body, std::string_view name, std::string& tar
 
 json::object features() {
   json::object features;
-  for (const char* name : {"init_image", "mask_image", "control_image", "ip_adapter_image", "ref_images",
-                           "lora", "vae_tiling", "hires", "cache", "cancel_generating"}) {
+  for (const char* name :
+       {"init_image", "mask_image", "control_image", "ip_adapter_image", "ref_images", "lora",
+        "vae_tiling", "hires", "cache", "cancel_generating"}) {
     features[name] = false;
   }
   features["cancel_queued"] = true;
@@ -40,16 +41,17 @@ json::object features() {
 }
 
 json::object picture_defaults(const Options& options) {
-  return {{"prompt", ""},
-          {"negative_prompt", ""},
-          {"width", options.width > 0 ? options.width : 512},
-          {"height", options.height > 0 ? options.height : 512},
-          {"seed", options.seed},
-          {"batch_count", 1},
-          {"sample_params",
-           {{"scheduler", "default"}, {"sample_method", "euler_a"}, {"sample_steps", options.steps}}},
-          {"output_format", "png"},
-          {"output_compression", 100}};
+  return {
+      {"prompt", ""},
+      {"negative_prompt", ""},
+      {"width", options.width > 0 ? options.width : 512},
+      {"height", options.height > 0 ? options.height : 512},
+      {"seed", options.seed},
+      {"batch_count", 1},
+      {"sample_params",
+       {{"scheduler", "default"}, {"sample_method", "euler_a"}, {"sample_steps", options.steps}}},
+      {"output_format", "png"},
+      {"output_compression", 100}};
 }
 
 }  // namespace
@@ -65,7 +67,8 @@ std::int64_t number_field(const json::object& body, std::string_view name, std::
   const auto* value = body.if_contains(name);
   if (value == nullptr) return otherwise;
   if (!value->is_number()) throw std::runtime_error("type must be number");
-  return value->is_double() ? static_cast<std::int64_t>(value->as_double()) : value->to_number<std::int64_t>();
+  return value->is_double() ? static_cast<std::int64_t>(value->as_double())
+                            : value->to_number<std::int64_t>();
 }
 
 void take_native_fields(const json::object& body, PictureRequest& request) {
@@ -111,21 +114,28 @@ void check_output_format(const json::object& body) {
 }
 
 json::array sampler_names() {
-  return {"euler", "euler_a", "heun", "dpm2", "dpm++2s_a", "dpm++2m", "dpm++2mv2", "ipndm", "ipndm_v",
-          "lcm", "ddim_trailing", "tcd", "res_multistep", "res_2s", "er_sde", "euler_cfg_pp",
-          "euler_a_cfg_pp", "euler_ge", "dpm++2m_sde", "dpm++2m_sde_bt", "lms"};
+  return {
+      "euler",         "euler_a",        "heun",    "dpm2",         "dpm++2s_a",      "dpm++2m",
+      "dpm++2mv2",     "ipndm",          "ipndm_v", "lcm",          "ddim_trailing",  "tcd",
+      "res_multistep", "res_2s",         "er_sde",  "euler_cfg_pp", "euler_a_cfg_pp", "euler_ge",
+      "dpm++2m_sde",   "dpm++2m_sde_bt", "lms"};
 }
 
 json::array scheduler_names() {
-  return {"discrete", "normal", "karras", "exponential", "ays", "gits", "sgm_uniform", "simple",
-          "smoothstep", "kl_optimal", "lcm", "bong_tangent", "ltx2", "logit_normal", "flux2", "flux", "beta"};
+  return {"discrete",    "normal",       "karras",     "exponential", "ays", "gits",
+          "sgm_uniform", "simple",       "smoothstep", "kl_optimal",  "lcm", "bong_tangent",
+          "ltx2",        "logit_normal", "flux2",      "flux",        "beta"};
 }
 
 json::object capabilities(const Options& options) {
   const std::filesystem::path model(options.model);
   json::array upscalers;
-  for (const char* name : {"None", "Lanczos", "Nearest", "Latent"}) upscalers.push_back(json::object{{"name", name}});
-  return {{"model", {{"name", model.filename().string()}, {"stem", model.stem().string()}, {"path", model.string()}}},
+  for (const char* name : {"None", "Lanczos", "Nearest", "Latent"})
+    upscalers.push_back(json::object{{"name", name}});
+  return {{"model",
+           {{"name", model.filename().string()},
+            {"stem", model.stem().string()},
+            {"path", model.string()}}},
           {"current_mode", "img_gen"},
           {"supported_modes", json::array{"img_gen"}},
           {"defaults", picture_defaults(options)},
@@ -149,17 +159,24 @@ json::object capabilities(const Options& options) {
 
 std::string_view status_name(JobStatus status) {
   switch (status) {
-    case JobStatus::queued: return "queued";
-    case JobStatus::generating: return "generating";
-    case JobStatus::completed: return "completed";
-    case JobStatus::failed: return "failed";
-    case JobStatus::cancelled: return "cancelled";
+    case JobStatus::queued:
+      return "queued";
+    case JobStatus::generating:
+      return "generating";
+    case JobStatus::completed:
+      return "completed";
+    case JobStatus::failed:
+      return "failed";
+    case JobStatus::cancelled:
+      return "cancelled";
   }
   return "failed";
 }
 
 json::object job_json(const Job& job) {
-  const auto time = [](std::int64_t seconds) { return seconds == 0 ? json::value(nullptr) : json::value(seconds); };
+  const auto time = [](std::int64_t seconds) {
+    return seconds == 0 ? json::value(nullptr) : json::value(seconds);
+  };
   json::object reply{{"id", job.id},
                      {"kind", "img_gen"},
                      {"status", status_name(job.status)},
@@ -176,7 +193,8 @@ json::object job_json(const Job& job) {
     }
     reply["result"] = {{"output_format", "png"}, {"images", images}};
   } else if (job.status == JobStatus::failed) {
-    reply["error"] = {{"code", "generation_failed"}, {"message", "generate_image returned no results"}};
+    reply["error"] = {{"code", "generation_failed"},
+                      {"message", "generate_image returned no results"}};
   } else if (job.status == JobStatus::cancelled) {
     reply["error"] = {{"code", "cancelled"}, {"message", "job cancelled by client"}};
   }

@@ -8,8 +8,8 @@ namespace berth::standin {
 
 enum class Level { info, warn, error };
 
-/// Writes one line as sd-server does: `[INFO ] main.cpp:148  - text`. Errors go to stderr, the rest to
-/// stdout, each flushed at once. `file` and `line` are those of the real program (97d2990).
+/// Writes one line as sd-server does: `[INFO ] main.cpp:148  - text`. Errors go to stderr, the rest
+/// to stdout, each flushed at once. `file` and `line` are those of the real program (97d2990).
 void log(Level level, const char* file, int line, const std::string& text);
 
 /// Draws the bar of the sampling steps over the line before it; the last step ends the line.

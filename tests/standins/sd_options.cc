@@ -22,7 +22,8 @@ void print_section(const char* title, std::span<const Flag> flags) {
                        flag.long_name, shows_hint ? " " : "", shows_hint ? flag.hint : "");
   };
   std::size_t widest = 0;
-  for (const Flag& flag : flags) widest = std::max(widest, names(flag).size());
+  for (const Flag& flag : flags)
+    widest = std::max(widest, names(flag).size());
   fmt::print("{}\n", title);
   for (const Flag& flag : flags) {
     fmt::print("  {:<{}}{}\n", names(flag), widest + 4, flag.sentence);
@@ -37,7 +38,8 @@ void print_usage(const char* program) {
   print_section("\nOptions of the stand-in only:", standin_flags());
 }
 
-[[noreturn]] void refuse(const char* program, const char* file, int line, const std::string& cause) {
+[[noreturn]] void refuse(const char* program, const char* file, int line,
+                         const std::string& cause) {
   log(Level::error, file, line, cause);
   print_usage(program);
   std::exit(1);
@@ -46,7 +48,8 @@ void print_usage(const char* program) {
 const Flag* find_flag(std::string_view name) {
   for (const auto flags : {server_flags(), context_flags(), generation_flags(), standin_flags()}) {
     for (const Flag& flag : flags) {
-      if (name == flag.long_name || (!flag.short_name.empty() && name == flag.short_name)) return &flag;
+      if (name == flag.long_name || (!flag.short_name.empty() && name == flag.short_name))
+        return &flag;
     }
   }
   return nullptr;
@@ -89,7 +92,8 @@ void take(const Values& values, std::string_view name, std::string& target) {
 }
 
 void take(const Values& values, std::string_view name, int& target) {
-  if (const auto found = values.find(name); found != values.end()) target = std::stoi(found->second);
+  if (const auto found = values.find(name); found != values.end())
+    target = std::stoi(found->second);
 }
 
 std::string setting(const Values& values, std::string_view flag, const char* variable) {
@@ -124,7 +128,8 @@ void check(const Options& options, const char* program) {
 }  // namespace
 
 std::string version_text() {
-  return "stable-diffusion.cpp version 0-standin (a stand-in for sd-server, part of Berth; it draws "
+  return "stable-diffusion.cpp version 0-standin (a stand-in for sd-server, part of Berth; it "
+         "draws "
          "test pictures), commit none";
 }
 
@@ -141,7 +146,8 @@ Options read_options(int argc, char** argv) {
   take(values, "--model", options.model);
   take(values, "--params-backend", options.params_backend);
   options.eager_load = values.contains("--eager-load");
-  if (const auto seed = values.find("--seed"); seed != values.end()) options.seed = std::stoll(seed->second);
+  if (const auto seed = values.find("--seed"); seed != values.end())
+    options.seed = std::stoll(seed->second);
   take(values, "--steps", options.steps);
   take(values, "--width", options.width);
   take(values, "--height", options.height);
@@ -152,7 +158,8 @@ Options read_options(int argc, char** argv) {
   const std::string step_ms = setting(values, "--standin-step-ms", "BERTH_STANDIN_STEP_MS");
   if (!step_ms.empty()) options.step_ms = std::stoi(step_ms);
   auto faults = Faults::parse(setting(values, "--standin-faults", "BERTH_STANDIN_FAULTS"));
-  if (!faults) refuse(argv[0], "standin.cc", 1, "error: --standin-faults: " + faults.error().message);
+  if (!faults)
+    refuse(argv[0], "standin.cc", 1, "error: --standin-faults: " + faults.error().message);
   options.faults = std::move(*faults);
   return options;
 }

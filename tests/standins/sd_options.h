@@ -29,8 +29,8 @@ struct Options {
 std::string version_text();
 
 /// Reads the command line and the stand-in's environment variables. Prints and exits as sd-server
-/// does: 0 after --help and --version; 1, with the usage on stdout and the cause on stderr, for what
-/// it does not know. A number that is none throws out of main, as there.
+/// does: 0 after --help and --version; 1, with the usage on stdout and the cause on stderr, for
+/// what it does not know. A number that is none throws out of main, as there.
 Options read_options(int argc, char** argv);
 
 }  // namespace berth::standin

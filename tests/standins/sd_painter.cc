@@ -15,7 +15,8 @@ constexpr int kBlocksAcross = 8;
 // FNV-1a, then the finisher of splitmix64: neighbouring seeds give unlike pictures.
 std::uint64_t mixed(std::string_view text, std::uint64_t seed) {
   std::uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  for (const char c : text)
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
   hash += seed * 0x9e3779b97f4a7c15;
   hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9;
   hash = (hash ^ (hash >> 27)) * 0x94d049bb133111eb;
@@ -25,16 +26,19 @@ std::uint64_t mixed(std::string_view text, std::uint64_t seed) {
 std::string pixel_rows(const Motif& motif) {
   const std::uint64_t key = mixed(motif.prompt, static_cast<std::uint64_t>(motif.seed));
   std::array<std::uint64_t, kBlocksAcross * kBlocksAcross> blocks{};
-  for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i] = mixed("block", key + i);
+  for (std::size_t i = 0; i < blocks.size(); ++i)
+    blocks[i] = mixed("block", key + i);
   const auto channel = [](std::uint64_t word, int index) {
     return static_cast<int>((word >> (8 * index)) & 0xff);
   };
   std::string rows;
-  rows.reserve(static_cast<std::size_t>(motif.height) * (static_cast<std::size_t>(motif.width) * 3 + 1));
+  rows.reserve(static_cast<std::size_t>(motif.height) *
+               (static_cast<std::size_t>(motif.width) * 3 + 1));
   for (int y = 0; y < motif.height; ++y) {
     rows += '\0';  // filter type "none"
     for (int x = 0; x < motif.width; ++x) {
-      const int block = y * kBlocksAcross / motif.height * kBlocksAcross + x * kBlocksAcross / motif.width;
+      const int block =
+          y * kBlocksAcross / motif.height * kBlocksAcross + x * kBlocksAcross / motif.width;
       const int slope = 255 * (x + y) / (motif.width + motif.height);
       for (int c = 0; c < 3; ++c) {
         const int colour = channel(blocks[static_cast<std::size_t>(block)], c);
@@ -47,13 +51,15 @@ std::string pixel_rows(const Motif& motif) {
 
 std::string big_endian(std::size_t number) {
   std::string bytes;
-  for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>((number >> shift) & 0xff);
+  for (int shift = 24; shift >= 0; shift -= 8)
+    bytes += static_cast<char>((number >> shift) & 0xff);
   return bytes;
 }
 
 std::string chunk(const std::string& type, const std::string& data) {
   const std::string checked = type + data;
-  const auto sum = crc32(0, reinterpret_cast<const Bytef*>(checked.data()), static_cast<uInt>(checked.size()));
+  const auto sum =
+      crc32(0, reinterpret_cast<const Bytef*>(checked.data()), static_cast<uInt>(checked.size()));
   return big_endian(data.size()) + checked + big_endian(sum);
 }
 

@@ -20,7 +20,9 @@ HttpReply reply_json(int status, const json::value& body) {
   return {.status = status, .body = json::serialize(body)};
 }
 
-HttpReply error(int status, std::string_view text) { return reply_json(status, {{"error", text}}); }
+HttpReply error(int status, std::string_view text) {
+  return reply_json(status, {{"error", text}});
+}
 
 json::object parse_body(const std::string& body) {
   if (body.empty()) throw BadRequest("empty body");
@@ -29,7 +31,8 @@ json::object parse_body(const std::string& body) {
 
 json::array named(const json::array& names, const char* second) {
   json::array list;
-  for (const auto& name : names) list.push_back(json::object{{"name", name}, {second, name}});
+  for (const auto& name : names)
+    list.push_back(json::object{{"name", name}, {second, name}});
   return list;
 }
 
@@ -62,10 +65,12 @@ HttpReply Routes::answer(const HttpRequest& request) {
 
 HttpReply Routes::get(const std::string& path) {
   const std::string stem = std::filesystem::path(options_.model).stem().string();
-  if (path == "/") return {.body = "Berth's stand-in for sd-server is running", .content_type = "text/html"};
+  if (path == "/")
+    return {.body = "Berth's stand-in for sd-server is running", .content_type = "text/html"};
   if (path == "/v1/models") {
     return reply_json(
-        200, {{"data", json::array{{{"id", "sd-cpp-local"}, {"object", "model"}, {"owned_by", "local"}}}}});
+        200, {{"data",
+               json::array{{{"id", "sd-cpp-local"}, {"object", "model"}, {"owned_by", "local"}}}}});
   }
   if (path == "/sdcpp/v1/capabilities") return reply_json(200, capabilities(options_));
   if (path == "/sdapi/v1/samplers") return reply_json(200, named(sampler_names(), "label"));
@@ -73,7 +78,8 @@ HttpReply Routes::get(const std::string& path) {
   if (path == "/sdapi/v1/loras") return reply_json(200, json::array());
   if (path == "/sdapi/v1/sd-models") {
     const std::string file = std::filesystem::path(options_.model).filename().string();
-    return reply_json(200, json::array{{{"title", stem}, {"model_name", stem}, {"filename", file}}});
+    return reply_json(200,
+                      json::array{{{"title", stem}, {"model_name", stem}, {"filename", file}}});
   }
   if (path == "/sdapi/v1/options") {
     return reply_json(200, {{"samples_format", "png"}, {"sd_model_checkpoint", stem}});
@@ -118,8 +124,10 @@ HttpReply Routes::openai_picture(const std::string& text) {
   const auto pictures = engine_.generate(request);
   if (pictures.empty()) return error(500, "generate_image returned no results");
   json::array data;
-  for (const std::string& picture : pictures) data.push_back(json::object{{"b64_json", base64(picture)}});
-  return reply_json(200, {{"created", std::time(nullptr)}, {"data", data}, {"output_format", "png"}});
+  for (const std::string& picture : pictures)
+    data.push_back(json::object{{"b64_json", base64(picture)}});
+  return reply_json(200,
+                    {{"created", std::time(nullptr)}, {"data", data}, {"output_format", "png"}});
 }
 
 HttpReply Routes::sdapi_picture(const std::string& text) {
@@ -132,7 +140,8 @@ HttpReply Routes::sdapi_picture(const std::string& text) {
   request.steps = static_cast<int>(number_field(body, "steps", options_.steps));
   request.seed = number_field(body, "seed", -1);
   request.count = static_cast<int>(number_field(body, "batch_size", 1));
-  if (request.width <= 0 || request.height <= 0) throw BadRequest("width and height must be positive");
+  if (request.width <= 0 || request.height <= 0)
+    throw BadRequest("width and height must be positive");
   if (request.prompt.empty()) throw BadRequest("prompt required");
   take_extra_args(request);
   settle(request);
@@ -143,10 +152,12 @@ HttpReply Routes::sdapi_picture(const std::string& text) {
     seeds.push_back(request.seed + static_cast<std::int64_t>(images.size()));
     images.push_back(json::string(base64(picture)));
   }
-  const json::object info{{"prompt", request.prompt}, {"seed", request.seed},   {"steps", request.steps},
-                          {"width", request.width},   {"height", request.height}, {"all_seeds", seeds},
+  const json::object info{{"prompt", request.prompt},         {"seed", request.seed},
+                          {"steps", request.steps},           {"width", request.width},
+                          {"height", request.height},         {"all_seeds", seeds},
                           {"version", "stable-diffusion.cpp"}};
-  return reply_json(200, {{"images", images}, {"parameters", body}, {"info", json::serialize(info)}});
+  return reply_json(200,
+                    {{"images", images}, {"parameters", body}, {"info", json::serialize(info)}});
 }
 
 HttpReply Routes::submit_job(const std::string& text) {
@@ -170,9 +181,12 @@ HttpReply Routes::submit_job(const std::string& text) {
 HttpReply Routes::job(const std::string& id, bool cancels) {
   Job found;
   switch (cancels ? jobs_.cancel(id, found) : jobs_.find(id, found)) {
-    case Lookup::unknown: return error(404, "job not found");
-    case Lookup::expired: return error(410, "job expired");
-    case Lookup::found: break;
+    case Lookup::unknown:
+      return error(404, "job not found");
+    case Lookup::expired:
+      return error(410, "job expired");
+    case Lookup::found:
+      break;
   }
   if (cancels && found.status == JobStatus::generating) {
     return error(409, "job is currently generating and cannot be interrupted yet");

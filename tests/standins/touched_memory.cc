@@ -30,7 +30,8 @@ void TouchedMemory::touch(int index, int parts) {
     return size_ / static_cast<std::size_t>(parts) * static_cast<std::size_t>(n);
   };
   const std::size_t end = index + 1 == parts ? size_ : share(index + 1);
-  for (std::size_t at = share(index) / kPage * kPage; at < end; at += kPage) start_[at] = 1;
+  for (std::size_t at = share(index) / kPage * kPage; at < end; at += kPage)
+    start_[at] = 1;
 }
 
 }  // namespace berth::standin
