@@ -302,6 +302,26 @@ class Faults(unittest.TestCase):
                 server.exit(0.3)
             self.assertNotIn(b"listening", server.out())
 
+    def test_a_taken_port_is_announced_as_listening_and_then_the_exit_is_0(self):
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            with Server("--listen-port", str(other.getsockname()[1])) as server:
+                self.assertEqual((server.exit(), server.err()), (0, b""))
+                self.assertIn(b"listening on", server.out())
+
+    def test_clients_that_wait_for_pictures_take_the_workers_of_the_reads(self):
+        with Server(faults="hang_image").ready() as server:
+            workers = max(8, len(os.sched_getaffinity(0)) - 1)
+            waiting = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(workers)]
+            for client in waiting:
+                body = b'{"prompt": "x"}'
+                client.sendall(b"POST /sdapi/v1/txt2img HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            with self.assertRaises(TimeoutError):
+                server.ask("GET", "/sdcpp/v1/capabilities", timeout=0.5)
+            for client in waiting:
+                client.close()
+
     def test_slow_load_takes_its_time(self):
         with Server("--eager-load", faults="slow_load=0.5").ready() as server:
             self.assertGreater(time.monotonic() - server.started, 0.45)
