@@ -35,7 +35,8 @@ std::int64_t now_ms() {
 process::UniqueFd open_signals() {
   sigset_t set;
   ::sigemptyset(&set);
-  for (const int signal_number : {SIGCHLD, SIGTERM, SIGINT}) ::sigaddset(&set, signal_number);
+  for (const int signal_number : {SIGCHLD, SIGTERM, SIGINT})
+    ::sigaddset(&set, signal_number);
   ::sigprocmask(SIG_BLOCK, &set, nullptr);
   return process::UniqueFd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
@@ -109,7 +110,8 @@ void Keeper::loop() {
 }
 
 void Keeper::wait_for_events() {
-  pollfd fds[] = {{output_.get(), POLLIN, 0}, {signals_.get(), POLLIN, 0}, {alive_.fd(), POLLIN, 0}};
+  pollfd fds[] = {
+      {output_.get(), POLLIN, 0}, {signals_.get(), POLLIN, 0}, {alive_.fd(), POLLIN, 0}};
   ::poll(fds, std::size(fds), timeout_ms());
 }
 
@@ -136,8 +138,11 @@ void Keeper::handle_timeouts() {
 void Keeper::handle_news() {
   if (alive_.fd() < 0) return;
   switch (alive_.take()) {
-    case AliveWatch::News::none: return;
-    case AliveWatch::News::back: orphan_at_ms_.reset(); return;
+    case AliveWatch::News::none:
+      return;
+    case AliveWatch::News::back:
+      orphan_at_ms_.reset();
+      return;
     case AliveWatch::News::free:
       orphan_at_ms_ = now_ms() + static_cast<std::int64_t>(spec_.orphan_timeout_ms);
       return;

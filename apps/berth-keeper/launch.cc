@@ -37,7 +37,8 @@ struct ChildPlan {
 
 std::vector<char*> pointers(const std::vector<std::string>& strings) {
   std::vector<char*> result;
-  for (const std::string& string : strings) result.push_back(const_cast<char*>(string.c_str()));
+  for (const std::string& string : strings)
+    result.push_back(const_cast<char*>(string.c_str()));
   result.push_back(nullptr);
   return result;
 }
@@ -80,10 +81,12 @@ void reset_signals() {
 std::string describe(const Failure& failure, const process::KeeperSpec& spec) {
   const std::string reason = std::strerror(failure.error_number);
   switch (failure.step) {
-    case Failure::Step::prepare: return "preparing its output: " + reason;
+    case Failure::Step::prepare:
+      return "preparing its output: " + reason;
     case Failure::Step::working_directory:
       return "working directory " + spec.working_directory + ": " + reason;
-    case Failure::Step::execute: return reason;
+    case Failure::Step::execute:
+      return reason;
   }
   return reason;
 }

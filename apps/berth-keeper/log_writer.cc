@@ -18,8 +18,8 @@ namespace {
 constexpr std::uint64_t kLimitMin = 4096;
 
 process::UniqueFd open_log() {
-  return process::UniqueFd(::open(
-      process::kLogFile, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+  return process::UniqueFd(
+      ::open(process::kLogFile, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
 }
 
 }  // namespace
@@ -36,8 +36,8 @@ int LogWriter::open(std::uint64_t limit_bytes) {
 
 void LogWriter::append(std::string_view bytes) {
   if (dropped_ > 0) {
-    const std::string note =
-        "\n[berth-keeper: " + std::to_string(dropped_) + " bytes of the log could not be written]\n";
+    const std::string note = "\n[berth-keeper: " + std::to_string(dropped_) +
+                             " bytes of the log could not be written]\n";
     dropped_ = 0;
     write(note);
   }

@@ -41,12 +41,14 @@ UniqueFd claim_spec() {
 void detach(int spec_file) {
   ::setsid();  // fails if posix_spawn already did it
   const int null = ::open("/dev/null", O_RDWR);
-  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null, fd);
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    ::dup2(null, fd);
   const unsigned first = static_cast<unsigned>(spec_file);
   if (first > 3) ::syscall(SYS_close_range, 3U, first - 1, 0U);
   ::syscall(SYS_close_range, first + 1, ~0U, 0U);
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
-  for (const int signal_number : {SIGPIPE, SIGHUP}) ::signal(signal_number, SIG_IGN);
+  for (const int signal_number : {SIGPIPE, SIGHUP})
+    ::signal(signal_number, SIG_IGN);
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 #include "berth/base/ids.h"
 #include "berth/base/result.h"
 #include "berth/process/exit_status.h"
-#include "berth/process/process.h"
+#include "berth/process/identity.h"
 
 namespace berth::process {
 
@@ -44,8 +44,8 @@ Status signal_session(const std::string& directory, int signal_number);
 Status remove_old_directories(const std::string& servers_root, std::string_view server,
                               int keep_last = 10);
 
-/// Returns the last `lines` lines of a directory's log, oldest first; of a line longer than 64 KiB
-/// only the end may be returned.
+/// Returns the last `lines` lines of a directory's log, oldest first; at most what
+/// the last MiB of each file holds.
 std::vector<std::string> log_tail(const std::string& directory, int lines);
 
 }  // namespace berth::process

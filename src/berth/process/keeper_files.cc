@@ -62,8 +62,10 @@ std::string to_text(const KeeperSpec& spec) {
   append_record(text, "alive_lock", spec.alive_lock);
   append_record(text, "orphan_timeout_ms", std::to_string(spec.orphan_timeout_ms));
   append_record(text, "log_limit_bytes", std::to_string(spec.log_limit_bytes));
-  for (const std::string& argument : spec.argv) append_record(text, "argument", argument);
-  for (const std::string& entry : spec.environment) append_record(text, "environment", entry);
+  for (const std::string& argument : spec.argv)
+    append_record(text, "argument", argument);
+  for (const std::string& entry : spec.environment)
+    append_record(text, "environment", entry);
   return text;
 }
 

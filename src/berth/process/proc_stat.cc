@@ -48,13 +48,15 @@ std::optional<ProcStat> parse_proc_stat(std::string_view text) {
   if (!parse_number(take_field(rest), stat.parent)) return std::nullopt;
   take_field(rest);  // process group
   if (!parse_number(take_field(rest), stat.session)) return std::nullopt;
-  for (int field = kSessionField + 1; field < kStartTimeField; ++field) take_field(rest);
+  for (int field = kSessionField + 1; field < kStartTimeField; ++field)
+    take_field(rest);
   if (!parse_number(take_field(rest), stat.start_time)) return std::nullopt;
   return stat;
 }
 
 std::optional<ProcStat> read_proc_stat(pid_t pid) {
-  const std::optional<std::string> text = read_file(("/proc/" + std::to_string(pid) + "/stat").c_str());
+  const std::optional<std::string> text =
+      read_file(("/proc/" + std::to_string(pid) + "/stat").c_str());
   return text ? parse_proc_stat(*text) : std::nullopt;
 }
 
@@ -72,11 +74,14 @@ std::vector<ProcStat> list_processes() {
 
 std::string read_boot_id() {
   std::string id = read_file("/proc/sys/kernel/random/boot_id").value_or("");
-  while (!id.empty() && id.back() == '\n') id.pop_back();
+  while (!id.empty() && id.back() == '\n')
+    id.pop_back();
   return id;
 }
 
-int open_pidfd(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
+int open_pidfd(pid_t pid) {
+  return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+}
 
 int send_signal(int pidfd, int signal_number) {
   return static_cast<int>(::syscall(SYS_pidfd_send_signal, pidfd, signal_number, nullptr, 0));

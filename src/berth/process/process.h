@@ -2,8 +2,6 @@
 // One server process behind its keeper, as Berth sees it.
 #pragma once
 
-#include <sys/types.h>
-
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <cstdint>
@@ -17,22 +15,10 @@
 #include "berth/base/result.h"
 #include "berth/base/time.h"
 #include "berth/process/exit_status.h"
+#include "berth/process/identity.h"
 #include "berth/process/launch_spec.h"
 
 namespace berth::process {
-
-/// What makes a process this process and no other one with the same number.
-struct Identity {
-  pid_t pid = 0;
-  std::uint64_t start_time = 0;  ///< clock ticks since boot: field 22 of /proc/PID/stat
-  pid_t session = 0;             ///< equal to `pid`: the keeper gives each server its own session
-  pid_t keeper_pid = 0;
-  std::uint64_t keeper_start_time = 0;
-  std::string boot_id;
-  std::string token;  ///< random, made by start(); no two starts share one
-
-  bool operator==(const Identity&) const = default;
-};
 
 struct StartOptions {
   std::string keeper_binary;  ///< see keeper_binary()

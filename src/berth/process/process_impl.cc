@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "berth/process/process_impl.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/inotify.h>
+
+#include <cerrno>
+
+#include "berth/process/proc_stat.h"
+#include "berth/process/system_error.h"
+
+namespace berth::process {
+namespace {
+
+namespace asio = boost::asio;
+using asio::redirect_error;
+using asio::use_awaitable;
+using boost::system::error_code;
+using Clock = std::chrono::steady_clock;
+
+/// From the start of the keeper until the server is executed; a cold disk takes a second.
+constexpr auto kStartDeadline = std::chrono::seconds(10);
+/// From the end of the server until its keeper has written how. It takes a millisecond; more only
+/// when the machine is overloaded or the keeper is stopped.
+constexpr auto kExitFileDeadline = std::chrono::seconds(2);
+
+constexpr std::uint32_t kRenames = IN_MOVED_TO | IN_CREATE | IN_ONLYDIR;
+
+}  // namespace
+
+Process::Impl::Impl(Executor executor, std::string directory)
+    : executor_(executor),
+      directory_(std::move(directory)),
+      inotify_(executor),
+      keeper_(executor),
+      server_(executor),
+      changed_(executor, Clock::time_point::max()),
+      log_(directory_) {}
+
+Status Process::Impl::watch_directory(const Pointer& self) {
+  UniqueFd inotify(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  if (!inotify) {
+    return io_failure("no inotify instance (limit: sysctl fs.inotify.max_user_instances)", errno);
+  }
+  inotify_.assign(inotify.release());
+  if (Status watching = set_watch(kRenames); !watching) return watching;
+  asio::co_spawn(executor_, follow_directory(self), asio::detached);
+  return {};
+}
+
+Status Process::Impl::set_watch(std::uint32_t events) {
+  if (::inotify_add_watch(inotify_.native_handle(), directory_.c_str(), events) >= 0) return {};
+  if (errno == ENOENT || errno == ENOTDIR) {
+    return fail(ErrorCode::not_found, fmt::format("there is no directory {}", directory_));
+  }
+  return io_failure("cannot watch " + directory_, errno);
+}
+
+void Process::Impl::watch_keeper(const Pointer& self, UniqueFd keeper) {
+  if (!keeper || keeper_.is_open()) return;
+  keeper_.assign(keeper.release());
+  asio::co_spawn(executor_, follow_keeper(self), asio::detached);
+}
+
+void Process::Impl::watch_server(const Pointer& self, Identity identity, UniqueFd server) {
+  identity_ = std::move(identity);
+  if (server) server_.assign(server.release());
+  asio::co_spawn(executor_, follow_server(self), asio::detached);
+}
+
+void Process::Impl::stop() {
+  stopped_ = true;
+  error_code ignored;
+  for (Descriptor* descriptor : {&inotify_, &keeper_, &server_})
+    descriptor->close(ignored);
+  changed_.cancel();
+}
+
+asio::awaitable<Result<Identity>> Process::Impl::await_identity(Pointer self) {
+  asio::steady_timer alarm(self->executor_, kStartDeadline);
+  alarm.async_wait([self](error_code) { self->changed_.cancel(); });
+  while (true) {
+    const bool keeper_gone = !keeper_lives(self->directory_);  // asked before its files are read
+    const Result<std::optional<Identity>> identity = read_identity(self->directory_);
+    if (!identity) co_return fail(identity.error());
+    if (*identity) co_return **identity;
+    const Result<std::optional<ExitStatus>> exit = read_exit(self->directory_);
+    if (!exit) co_return fail(exit.error());
+    if (*exit) co_return fail(ErrorCode::binary_missing, (*exit)->what);
+    if (keeper_gone) {
+      co_return fail(ErrorCode::start_failed,
+                     fmt::format("the keeper of {} is gone, and no server", self->directory_));
+    }
+    if (Clock::now() >= alarm.expiry()) {
+      co_return fail(ErrorCode::deadline, fmt::format("no server in {} after {}", self->directory_,
+                                                      berth::to_text(Duration(kStartDeadline))));
+    }
+    error_code ignored;
+    co_await self->changed_.async_wait(redirect_error(use_awaitable, ignored));
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    if (cancellation.cancelled() != asio::cancellation_type::none || self->stopped_) {
+      co_return fail(ErrorCode::cancelled, "the start was cancelled");
+    }
+  }
+}
+
+asio::awaitable<ExitStatus> Process::Impl::await_exit(Pointer self) {
+  while (!self->status_ && !self->stopped_) {
+    error_code ignored;
+    co_await self->changed_.async_wait(redirect_error(use_awaitable, ignored));
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    if (cancellation.cancelled() != asio::cancellation_type::none) break;
+  }
+  co_return self->status_.value_or(ExitStatus{});
+}
+
+bool Process::Impl::running() const {
+  if (!server_.is_open()) return false;
+  pollfd pidfd{server_.native_handle(), POLLIN, 0};
+  return ::poll(&pidfd, 1, 0) == 0;
+}
+
+void Process::Impl::subscribe(const Pointer& self, LineFunction line) {
+  subscribers_.push_back(std::move(line));
+  // A watch that cannot be widened would fail here as it did not when it was made: the directory is
+  // gone, and with it the log.
+  if (subscribers_.size() == 1) static_cast<void>(set_watch(kRenames | IN_MODIFY));
+  asio::co_spawn(executor_, pump_log(self), asio::detached);
+}
+
+asio::awaitable<void> Process::Impl::follow_directory(Pointer self) {
+  while (!self->stopped_) {
+    error_code error;
+    co_await self->inotify_.async_wait(Descriptor::wait_read, redirect_error(use_awaitable, error));
+    if (error || self->stopped_) co_return;
+    self->drain_inotify();
+    self->changed_.cancel();
+    co_await pump_log(self);
+  }
+}
+
+void Process::Impl::drain_inotify() {
+  char events[4096];
+  while (::read(inotify_.native_handle(), events, sizeof events) > 0) {
+  }
+}
+
+asio::awaitable<void> Process::Impl::follow_keeper(Pointer self) {
+  error_code error;
+  co_await self->keeper_.async_wait(Descriptor::wait_read, redirect_error(use_awaitable, error));
+  self->changed_.cancel();
+}
+
+asio::awaitable<void> Process::Impl::follow_server(Pointer self) {
+  error_code error;
+  if (self->server_.is_open()) {
+    co_await self->server_.async_wait(Descriptor::wait_read, redirect_error(use_awaitable, error));
+  }
+  if (error || self->stopped_) co_return;
+  const ExitStatus status = co_await await_exit_file(self);
+  self->log_is_complete_ = true;
+  co_await pump_log(self);
+  if (self->stopped_) co_return;
+  self->status_ = status;
+  self->changed_.cancel();
+}
+
+asio::awaitable<ExitStatus> Process::Impl::await_exit_file(Pointer self) {
+  asio::steady_timer alarm(self->executor_, kExitFileDeadline);
+  alarm.async_wait([self](error_code) { self->changed_.cancel(); });
+  while (!self->stopped_) {
+    const bool keeper_gone = !keeper_lives(self->directory_);  // asked before its file is read
+    const Result<std::optional<ExitStatus>> exit = read_exit(self->directory_);
+    if (!exit) break;
+    if (*exit) co_return **exit;
+    if (keeper_gone || Clock::now() >= alarm.expiry()) break;
+    error_code ignored;
+    co_await self->changed_.async_wait(redirect_error(use_awaitable, ignored));
+  }
+  co_return ExitStatus{};
+}
+
+asio::awaitable<void> Process::Impl::pump_log(Pointer self) {
+  if (self->subscribers_.empty()) co_return;
+  const LineFunction line = [self](std::string_view text) { self->call_subscribers(text); };
+  while (!self->stopped_ && self->log_.read(line)) {
+    co_await asio::post(self->executor_, use_awaitable);
+  }
+  if (self->log_is_complete_) self->log_.flush(line);
+}
+
+void Process::Impl::call_subscribers(std::string_view line) {
+  for (std::size_t i = 0; i < subscribers_.size() && !stopped_; ++i)
+    subscribers_[i](line);
+}
+
+}  // namespace berth::process
