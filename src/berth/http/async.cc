@@ -42,14 +42,18 @@ struct IoLoop::Impl {
 IoLoop::IoLoop() : impl_(std::make_unique<Impl>()) {}
 IoLoop::~IoLoop() = default;
 
-Executor IoLoop::executor() { return impl_->context.get_executor(); }
+Executor IoLoop::executor() {
+  return impl_->context.get_executor();
+}
 
 void IoLoop::run() {
   impl_->context.restart();
   impl_->context.run();
 }
 
-void IoLoop::stop() { impl_->context.stop(); }
+void IoLoop::stop() {
+  impl_->context.stop();
+}
 
 void IoLoop::run_until_done(Task<void> task) {
   bool done = false;
@@ -92,7 +96,8 @@ Task<int> next_signal() {
   const Executor executor = co_await asio::this_coro::executor;
   asio::signal_set signals(executor, SIGINT, SIGTERM);
   error_code ignored;
-  const int number = co_await signals.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  const int number =
+      co_await signals.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
   co_return number;
 }
 
@@ -133,9 +138,15 @@ struct Event::State {
 
 Event::Event() : state_(std::make_shared<State>()) {}
 Event::~Event() = default;
-void Event::set() { state_->wake_all(); }
-void Event::reset() { state_->is_set = false; }
-bool Event::is_set() const { return state_->is_set; }
+void Event::set() {
+  state_->wake_all();
+}
+void Event::reset() {
+  state_->is_set = false;
+}
+bool Event::is_set() const {
+  return state_->is_set;
+}
 
 namespace {
 
@@ -197,13 +208,18 @@ Task<std::optional<std::size_t>> wait_any(std::vector<Event*> events,
                                           std::optional<Duration> limit) {
   std::vector<std::shared_ptr<Event::State>> states;
   states.reserve(events.size());
-  for (const Event* event : events) states.push_back(event ? event->state_ : nullptr);
+  for (const Event* event : events)
+    states.push_back(event ? event->state_ : nullptr);
   return wait_for_states<Event::State>(std::move(states), limit);
 }
 
-Task<void> Event::wait() { return ignore_position(wait_any({this})); }
+Task<void> Event::wait() {
+  return ignore_position(wait_any({this}));
+}
 
-Task<bool> Event::wait_for(Duration limit) { return whether_woken(wait_any({this}, limit)); }
+Task<bool> Event::wait_for(Duration limit) {
+  return whether_woken(wait_any({this}, limit));
+}
 
 Task<bool> wait_readable(int descriptor, Event* stop) {
   const Executor executor = co_await asio::this_coro::executor;

@@ -102,7 +102,7 @@ Task<std::optional<std::size_t>> wait_any(std::vector<Event*> events,
 /// Waits until a descriptor (a pidfd, a pipe, an inotify handle) is readable or at its end.
 /// Returns false if `stop` was set first, or if the descriptor cannot be waited for.
 ///
-/// Ownership: the descriptor stays the caller's; a duplicate is watched.
+/// Ownership: the descriptor stays the caller's, but it becomes non-blocking.
 Task<bool> wait_readable(int descriptor, Event* stop = nullptr);
 
 namespace detail {

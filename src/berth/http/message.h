@@ -36,14 +36,19 @@ struct Headers {
   void remove(std::string_view name);
 };
 
+/// True if a comma-separated field of that name has the token, in any case.
+bool has_token(const Headers& headers, std::string_view name, std::string_view token);
+
 /// Removes what belongs to one connection and not to the message (RFC 9110 section 7.6.1):
-/// Connection and the fields it names, Keep-Alive, Proxy-*, TE, Trailer, Transfer-Encoding, Upgrade.
-/// Content-Length stays.
+/// Connection and the fields it names, Keep-Alive, Proxy-*, TE, Trailer, Transfer-Encoding,
+/// Upgrade. Content-Length stays.
 void remove_hop_by_hop(Headers& headers);
 
 /// Decodes %XX; a broken escape stays as it is. '+' becomes a space if `plus_is_space`.
 std::string percent_decode(std::string_view text, bool plus_is_space = false);
 
+/// A message that is given to a coroutine must have a name: `co_await respond({...})` compiles, but
+/// GCC 12 copies a braced temporary byte by byte there, and its strings are freed twice.
 struct Request {
   std::string method = "GET";
   /// As it stood on the request line, in origin form: "/v1/models?limit=3".

@@ -72,8 +72,8 @@ struct RelayResult {
 /// Hop-by-hop headers, Access-Control-* and Server are dropped.
 ///
 /// If upstream's reply is truncated, so is the client's: it never sees a clean end. If the client
-/// leaves, upstream is closed at once. A cut before the head leaves the answer to the caller; a cut
-/// of a reply with Content-Length can only abort it.
+/// leaves, upstream is closed at once. A cut of a reply with Content-Length can only abort it.
+/// A failure or a cut before upstream's head leaves the answer to the caller.
 /// An exchange that was begun already (keep-alives were sent) keeps its head.
 ///
 /// Ownership: everything in the arguments must live until the task ends. Upstream is closed then.

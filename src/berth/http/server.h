@@ -21,7 +21,8 @@ class Connection;
 /// One request and its reply, while the handler runs. The request is complete, body included.
 ///
 /// A reply is either respond(), or begin(), any number of write(), finish().
-/// Errors: every call returns `cancelled` once the client is gone.
+/// Errors: a call that writes returns `cancelled` if the client is gone, `internal` if it comes out
+/// of order.
 class Exchange {
  public:
   Exchange(Connection& connection, Request request);

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "berth/http/connection.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+namespace berth::http {
+namespace {
+
+/// Pipelined bytes that are taken in while a request is being answered.
+constexpr std::size_t kReadAhead = 64 << 10;
+/// How long a client may take to read the last reply and close.
+constexpr Duration kLinger = std::chrono::seconds(2);
+
+tl::unexpected<Error> misuse(std::string what) {
+  return fail(ErrorCode::internal, std::move(what));
+}
+
+/// Replaces what only this connection may say.
+void set_framing(Headers& headers, bool keep_alive) {
+  remove_hop_by_hop(headers);
+  if (!keep_alive) headers.set("Connection", "close");
+}
+
+std::optional<std::uint64_t> content_length(const Headers& headers) {
+  const std::optional<std::string_view> text = headers.get("Content-Length");
+  if (!text) return std::nullopt;
+  std::uint64_t length = 0;
+  const auto parsed = std::from_chars(text->data(), text->data() + text->size(), length);
+  if (parsed.ec != std::errc() || parsed.ptr != text->data() + text->size()) return std::nullopt;
+  return length;
+}
+
+}  // namespace
+
+Connection::Connection(Stream stream, const ServerOptions& options)
+    : stream_(std::move(stream)), options_(options) {}
+
+Task<void> Connection::serve(std::shared_ptr<Connection> self, Handler handler) {
+  const Executor executor = co_await this_executor();
+  spawn(executor, read_all(self));
+  while (true) {
+    const bool goes_on = co_await self->serve_one(handler);
+    if (!goes_on) break;
+  }
+  if (self->refusal_) {
+    self->keep_alive_ = false;
+    self->reply_ = Reply::none;
+    const Status told = co_await self->respond(std::move(*self->refusal_));
+    static_cast<void>(told);  // Nobody is there to hear that it could not be sent.
+  }
+  co_await self->linger();
+  self->close();
+  co_await self->reader_ended_.wait();
+}
+
+Task<bool> Connection::serve_one(const Handler& handler) {
+  std::optional<RequestHead> head = co_await read_head();
+  if (!head) co_return false;
+  start_reply(*head);
+  const bool is_complete = co_await read_body(*head);
+  if (!is_complete) co_return false;
+  Exchange exchange(*this, std::move(head->request));
+  co_await handler(exchange);
+  const bool goes_on = co_await end_reply();
+  co_return goes_on;
+}
+
+Task<void> Connection::read_all(std::shared_ptr<Connection> self) {
+  while (true) {
+    if (self->in_.size() >= kReadAhead && self->stream_.is_open()) {
+      self->room_.reset();
+      co_await self->room_.wait();
+      continue;
+    }
+    const Result<std::string> bytes = co_await self->stream_.read_some();
+    if (!bytes || bytes->empty()) break;
+    if (!self->discards_) self->in_.append(*bytes);
+    self->arrived_.set();
+  }
+  self->ended_ = true;
+  self->arrived_.set();
+  self->gone_.set();
+  self->reader_ended_.set();
+}
+
+Task<bool> Connection::more(Clock::time_point deadline) {
+  if (ended_) co_return false;
+  arrived_.reset();
+  const bool came = co_await arrived_.wait_for(deadline - Clock::now());
+  co_return came && !ended_;
+}
+
+void Connection::used(std::size_t count) {
+  in_.consume(count);
+  if (in_.size() < kReadAhead) room_.set();
+}
+
+Task<std::optional<std::string>> Connection::read_head_bytes() {
+  Clock::time_point deadline = Clock::now() + options_.idle_timeout;
+  while (true) {
+    const std::optional<std::size_t> length = head_length(in_.view());
+    if (length.value_or(in_.size()) > options_.head_limit) {
+      refuse(431, {ErrorCode::too_large, "the request's head is larger than " +
+                                             std::to_string(options_.head_limit) + " bytes"});
+      co_return std::nullopt;
+    }
+    if (length) {
+      std::string head(in_.view().substr(0, *length));
+      used(*length);
+      co_return head;
+    }
+    if (idle_ && !in_.empty()) {
+      idle_ = false;
+      deadline = Clock::now() + options_.read_timeout;
+    }
+    if (idle_ && drains_) co_return std::nullopt;
+    const bool came = co_await more(deadline);
+    if (came) continue;
+    if (!ended_ && !idle_) refuse_late();
+    co_return std::nullopt;
+  }
+}
+
+Task<std::optional<RequestHead>> Connection::read_head() {
+  idle_ = true;
+  method_.clear();
+  const std::optional<std::string> bytes = co_await read_head_bytes();
+  idle_ = false;
+  if (!bytes) co_return std::nullopt;
+  Result<RequestHead> head = parse_request_head(*bytes, options_.field_limit);
+  if (!head) {
+    refuse(head.error().code == ErrorCode::too_large ? 431 : 400, head.error());
+    co_return std::nullopt;
+  }
+  co_return std::move(*head);
+}
+
+Task<bool> Connection::read_body(RequestHead& head) {
+  if (head.framing.kind == BodyKind::none) co_return true;
+  if (head.framing.length > options_.body_limit) {
+    refuse(413, {ErrorCode::too_large, "the request's body is larger than " +
+                                           std::to_string(options_.body_limit) + " bytes"});
+    co_return false;
+  }
+  if (head.expects_continue && in_.empty()) {
+    const Status sent = co_await send("HTTP/1.1 100 Continue\r\n\r\n");
+    if (!sent) co_return false;
+  }
+  bool is_complete = false;
+  if (head.framing.kind == BodyKind::chunked) {
+    is_complete = co_await read_chunked_body(head);
+  } else {
+    is_complete = co_await read_body_with_length(head);
+  }
+  co_return is_complete;
+}
+
+Task<bool> Connection::read_body_with_length(RequestHead& head) {
+  std::string& body = head.request.body;
+  const auto length = static_cast<std::size_t>(head.framing.length);
+  while (true) {
+    const std::size_t count = std::min(length - body.size(), in_.size());
+    body.append(in_.view().substr(0, count));
+    used(count);
+    if (body.size() == length) co_return true;
+    const bool came = co_await more(Clock::now() + options_.read_timeout);
+    if (came) continue;
+    if (!ended_) refuse_late();
+    co_return false;
+  }
+}
+
+Task<bool> Connection::read_chunked_body(RequestHead& head) {
+  ChunkDecoder decoder;
+  while (true) {
+    const Result<ChunkDecoder::Step> step =
+        decoder.decode(in_, head.request.body, options_.body_limit);
+    used(0);
+    if (!step) {
+      refuse(http_status(step.error().code), step.error());
+      co_return false;
+    }
+    if (*step == ChunkDecoder::Step::body_end) co_return true;
+    if (*step == ChunkDecoder::Step::chunk_end) continue;
+    const bool came = co_await more(Clock::now() + options_.read_timeout);
+    if (came) continue;
+    if (!ended_) refuse_late();
+    co_return false;
+  }
+}
+
+void Connection::refuse(int status, Error error) {
+  refusal_ = error_response(error);
+  refusal_->status = status;
+}
+
+void Connection::refuse_late() {
+  refuse(408, {ErrorCode::deadline, "the request did not arrive in time"});
+}
+
+void Connection::start_reply(const RequestHead& head) {
+  reply_ = Reply::none;
+  keep_alive_ = head.keep_alive;
+  is_http_1_0_ = head.is_http_1_0;
+  method_ = head.request.method;
+}
+
+Task<bool> Connection::end_reply() {
+  if (reply_ == Reply::none) {
+    const Error error{ErrorCode::internal, "the request was not answered"};
+    const Status sent = co_await respond(error_response(error));
+    if (!sent) co_return false;
+  }
+  if (reply_ != Reply::done) abort();
+  co_return keep_alive_&& stream_.is_open();
+}
+
+Task<Status> Connection::respond(Response response) {
+  if (reply_ != Reply::none) co_return misuse("the request was answered twice");
+  keep_alive_ = keep_alive_ && !drains_;
+  set_framing(response.headers, keep_alive_);
+  const bool is_bodyless_reply = is_bodyless(method_, response.status);
+  if (!is_bodyless_reply) {
+    response.headers.set("Content-Length", std::to_string(response.body.size()));
+  }
+  std::string bytes = response_head_text({response.status, std::move(response.headers)});
+  if (!is_bodyless_reply) bytes.append(response.body);
+  reply_ = Reply::done;
+  const Status sent = co_await send(std::move(bytes));
+  co_return sent;
+}
+
+Task<Status> Connection::begin(ResponseHead head) {
+  if (reply_ != Reply::none) co_return misuse("the request was answered twice");
+  const std::optional<std::uint64_t> length = content_length(head.headers);
+  if (is_bodyless(method_, head.status)) {
+    reply_ = Reply::bodyless;
+  } else if (length) {
+    reply_ = Reply::length;
+    length_left_ = *length;
+  } else {
+    reply_ = is_http_1_0_ ? Reply::until_close : Reply::chunked;
+  }
+  keep_alive_ = keep_alive_ && !drains_;
+  set_framing(head.headers, keep_alive_);
+  if (!length) head.headers.remove("Content-Length");
+  if (reply_ == Reply::chunked) head.headers.set("Transfer-Encoding", "chunked");
+  const Status sent = co_await send(response_head_text(head));
+  co_return sent;
+}
+
+Task<Status> Connection::write(std::string chunk) {
+  if (chunk.empty() || reply_ == Reply::bodyless) co_return Status();
+  switch (reply_) {
+    case Reply::none:
+    case Reply::done:
+    case Reply::bodyless:
+      co_return misuse("a chunk is written outside of a stream");
+    case Reply::length:
+      if (chunk.size() > length_left_) co_return misuse("the reply is longer than it said");
+      length_left_ -= chunk.size();
+      break;
+    case Reply::chunked:
+      chunk = encode_chunk(chunk);
+      break;
+    case Reply::until_close:
+      break;
+  }
+  const Status sent = co_await send(std::move(chunk));
+  co_return sent;
+}
+
+Task<Status> Connection::finish() {
+  if (reply_ == Reply::none || reply_ == Reply::done) co_return misuse("no stream is under way");
+  if (reply_ == Reply::length && length_left_ > 0) {
+    abort();
+    co_return misuse("the reply is shorter than it said");
+  }
+  const bool is_chunked = reply_ == Reply::chunked;
+  reply_ = Reply::done;
+  if (!is_chunked) co_return Status();
+  const Status sent = co_await send(std::string(kLastChunk));
+  co_return sent;
+}
+
+void Connection::abort() {
+  keep_alive_ = false;
+  // Without chunks or length only a reset tells the client that more was to come.
+  if (reply_ == Reply::until_close) stream_.reset();
+  close();
+}
+
+void Connection::close() {
+  stream_.close();
+  room_.set();
+}
+
+Task<Status> Connection::send(std::string bytes) {
+  const Status sent = co_await stream_.write(std::move(bytes));
+  if (sent) co_return Status();
+  keep_alive_ = false;
+  gone_.set();
+  co_return fail(ErrorCode::cancelled, "the client is gone");
+}
+
+Task<void> Connection::linger() {
+  if (!stream_.is_open()) co_return;
+  stream_.close_write();
+  discards_ = true;
+  in_.clear();
+  room_.set();
+  co_await gone_.wait_for(kLinger);
+}
+
+void Connection::drain() {
+  drains_ = true;
+  if (idle_) close();
+}
+
+}  // namespace berth::http

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Private to the server: one client's connection.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "berth/base/result.h"
+#include "berth/http/async.h"
+#include "berth/http/body.h"
+#include "berth/http/parse.h"
+#include "berth/http/server.h"
+#include "berth/http/stream.h"
+
+namespace berth::http {
+
+/// Reads requests, one after another, and writes replies.
+///
+/// Two coroutines share it. The reader takes in bytes all the time, so that a client that leaves is
+/// seen while the handler runs. The main one, serve(), takes requests from these bytes.
+class Connection {
+ public:
+  Connection(Stream stream, const ServerOptions& options);
+
+  /// Runs until the connection is closed.
+  static Task<void> serve(std::shared_ptr<Connection> self, Handler handler);
+
+  // What Exchange forwards to.
+  Task<Status> respond(Response response);
+  Task<Status> begin(ResponseHead head);
+  Task<Status> write(std::string chunk);
+  Task<Status> finish();
+  void abort();
+  Event& client_gone() { return gone_; }
+  bool began() const { return reply_ != Reply::none; }
+  bool open_ended() const { return reply_ == Reply::chunked || reply_ == Reply::until_close; }
+
+  /// Ends after the reply that is under way; at once if none is.
+  void drain();
+  void close();
+
+ private:
+  enum class Reply : std::uint8_t { none, chunked, length, until_close, bodyless, done };
+  using Clock = std::chrono::steady_clock;
+
+  static Task<void> read_all(std::shared_ptr<Connection> self);
+  /// Answers one request. Returns false if the connection must end.
+  Task<bool> serve_one(const Handler& handler);
+
+  /// Waits for bytes. Returns false if none came by then; see ended_.
+  Task<bool> more(Clock::time_point deadline);
+  void used(std::size_t count);
+
+  // Each returns nothing if the connection must end; refusal_ is then what is still to be said.
+  Task<std::optional<std::string>> read_head_bytes();
+  Task<std::optional<RequestHead>> read_head();
+  Task<bool> read_body(RequestHead& head);
+  Task<bool> read_body_with_length(RequestHead& head);
+  Task<bool> read_chunked_body(RequestHead& head);
+  void refuse(int status, Error error);
+  void refuse_late();
+
+  void start_reply(const RequestHead& head);
+  Task<bool> end_reply();
+  Task<Status> send(std::string bytes);
+  /// Keeps reading for a while, so that the last reply is not lost to a reset.
+  Task<void> linger();
+
+  Stream stream_;
+  const ServerOptions options_;
+  InputBuffer in_;
+  bool ended_ = false;
+  bool discards_ = false;
+  bool drains_ = false;
+  bool idle_ = true;
+  Event arrived_;
+  Event room_;
+  Event gone_;
+  Event reader_ended_;
+  std::optional<Response> refusal_;
+
+  Reply reply_ = Reply::none;
+  std::uint64_t length_left_ = 0;
+  bool keep_alive_ = true;
+  bool is_http_1_0_ = false;
+  std::string method_;
+};
+
+}  // namespace berth::http
