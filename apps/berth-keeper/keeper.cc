@@ -22,9 +22,6 @@
 namespace berth::keeper {
 namespace {
 
-/// From TERM to KILL of a server that nobody owns any more.
-constexpr std::int64_t kStopGraceMs = 10'000;
-
 std::int64_t now_ms() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
@@ -189,7 +186,7 @@ void Keeper::drain_log() {
 
 void Keeper::stop() {
   if (kill_at_ms_) return;
-  kill_at_ms_ = now_ms() + kStopGraceMs;
+  kill_at_ms_ = now_ms() + static_cast<std::int64_t>(spec_.stop_grace_ms);
   const process::Session session{.id = server_, .start_time = server_start_time_};
   for (const process::ProcStat& member :
        process::live_members(session, process::list_processes())) {

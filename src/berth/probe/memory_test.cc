@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -90,11 +91,11 @@ TEST(Host, HasMemory) {
 /// A child in a session of its own that touches `size` and waits until it is killed.
 class Child {
  public:
-  explicit Child(std::size_t size) {
+  explicit Child(std::size_t size, bool readable = true) {
     int ready[2];
     if (::pipe(ready) != 0) return;
     pid_ = ::fork();
-    if (pid_ == 0) run(size, ready[1]);
+    if (pid_ == 0) run(size, readable, ready[1]);
     char byte = 0;
     ready_ = ::read(ready[0], &byte, 1) == 1;
     for (const int end : ready)
@@ -119,8 +120,9 @@ class Child {
   }
 
  private:
-  [[noreturn]] static void run(std::size_t size, int ready) {
+  [[noreturn]] static void run(std::size_t size, bool readable, int ready) {
     ::setsid();
+    if (!readable) ::prctl(PR_SET_DUMPABLE, 0);  // so that its own user may not look into it
     void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (memory == MAP_FAILED || ::write(ready, "r", 1) != 1) ::_exit(1);
@@ -146,6 +148,28 @@ TEST(Sessions, HoldWhatTheirProcessesTouched) {
   EXPECT_EQ(memory.program, "probe_test");
   EXPECT_GE(memory.pss_anon_shmem, 32_MiB);
   EXPECT_GE(memory.pss, memory.pss_anon_shmem);
+}
+
+/// Reads the session as a user who may not look into it. Returns 0 if that is an error with the
+/// pid.
+int read_without_permission(pid_t session) {
+  if (::geteuid() == 0 && ::setresuid(65534, 65534, 65534) != 0) return 1;
+  const pid_t sessions[] = {session};
+  const auto memories = read_sessions(sessions);
+  if (memories) return 2;
+  const std::string expected = "process " + std::to_string(session) + " (probe_test)";
+  return memories.error().message.find(expected) == std::string::npos ? 3 : 0;
+}
+
+TEST(Sessions, WithAProcessThatCannotBeReadAreAnErrorThatNamesIt) {
+  const Child child(std::size_t{1} << 20, /*readable=*/false);
+  ASSERT_TRUE(child.ready());
+  const pid_t reader = ::fork();
+  if (reader == 0) ::_exit(read_without_permission(child.pid()));
+  int status = 0;
+  ::waitpid(reader, &status, 0);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST(Sessions, ListAZombieWithNoMemory) {

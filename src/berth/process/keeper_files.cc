@@ -49,6 +49,7 @@ bool store_record(const Record& record, KeeperSpec& spec) {
   if (record.name == "alive_lock") return spec.alive_lock = value, true;
   if (record.name == "token") return spec.token = value, true;
   if (record.name == "orphan_timeout_ms") return parse_number(value, spec.orphan_timeout_ms);
+  if (record.name == "stop_grace_ms") return parse_number(value, spec.stop_grace_ms);
   if (record.name == "log_limit_bytes") return parse_number(value, spec.log_limit_bytes);
   return false;
 }
@@ -61,6 +62,7 @@ std::string to_text(const KeeperSpec& spec) {
   append_record(text, "working_directory", spec.working_directory);
   append_record(text, "alive_lock", spec.alive_lock);
   append_record(text, "orphan_timeout_ms", std::to_string(spec.orphan_timeout_ms));
+  append_record(text, "stop_grace_ms", std::to_string(spec.stop_grace_ms));
   append_record(text, "log_limit_bytes", std::to_string(spec.log_limit_bytes));
   for (const std::string& argument : spec.argv)
     append_record(text, "argument", argument);

@@ -28,6 +28,7 @@ struct KeeperSpec {
   std::string alive_lock;  ///< empty: never an orphan
   std::string token;
   std::uint64_t orphan_timeout_ms = 0;
+  std::uint64_t stop_grace_ms = 0;  ///< from TERM to KILL of an orphan
   std::uint64_t log_limit_bytes = 0;
 
   bool operator==(const KeeperSpec&) const = default;

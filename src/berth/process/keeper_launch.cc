@@ -46,6 +46,7 @@ KeeperSpec spec_of(const StartOptions& options) {
           .alive_lock = absolute(options.alive_lock),
           .token = random_token(),
           .orphan_timeout_ms = static_cast<std::uint64_t>(milliseconds(options.orphan_timeout)),
+          .stop_grace_ms = static_cast<std::uint64_t>(milliseconds(options.stop_grace)),
           .log_limit_bytes = static_cast<std::uint64_t>(options.log_limit.count)};
 }
 

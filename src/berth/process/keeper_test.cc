@@ -141,6 +141,21 @@ TEST_F(KeeperTest, AServerWithoutBerthIsStoppedAfterTheOrphanTimeout) {
   EXPECT_EQ(to_text(run(process->exited())), "killed by signal 15 (SIGTERM)");
 }
 
+// The keeper ends when no descendant is left, and this fixture waits for its end.
+TEST_F(KeeperTest, AnOrphanThatIgnoresTermIsKilledWithAllItsDescendants) {
+  std::optional<AliveLock> lock(std::move(*AliveLock::acquire(lock_path())));
+  StartOptions start_options = options({"stubborn"});
+  start_options.alive_lock = lock_path();
+  start_options.orphan_timeout = 50ms;
+  start_options.stop_grace = 50ms;
+  const std::unique_ptr<Process> process = start_ready(start_options);
+  ASSERT_TRUE(process);
+  lock.reset();
+  EXPECT_EQ(to_text(run(process->exited())), "killed by signal 9 (SIGKILL)");
+  EXPECT_TRUE(ends(process->identity().keeper_pid));
+  EXPECT_TRUE(process->session_empty());
+}
+
 // The end of a second server, orphaned later, says that the first one's time has passed.
 TEST_F(KeeperTest, AServerWhoseBerthCameBackInTimeGoesOn) {
   std::optional<AliveLock> lock(std::move(*AliveLock::acquire(lock_path())));

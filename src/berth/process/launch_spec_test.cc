@@ -55,6 +55,7 @@ TEST(KeeperSpec, ComesBackByteIdentical) {
                         .alive_lock = "/run/alive.lock",
                         .token = "00ff",
                         .orphan_timeout_ms = 300'000,
+                        .stop_grace_ms = 10'000,
                         .log_limit_bytes = 16'777'216};
   EXPECT_EQ(parse_keeper_spec(to_text(spec)), spec);
 }

@@ -25,6 +25,7 @@ struct StartOptions {
   std::string directory;      ///< `<root>/<server>/<generation>`; made with mode 0700
   std::string alive_lock;     ///< file of the AliveLock; empty: the server may outlive every Berth
   Duration orphan_timeout{5min};
+  Duration stop_grace{10s};  ///< from TERM to KILL of the session, when the keeper itself stops it
   Bytes log_limit = 16_MiB;  ///< of `log`; as much again is kept in `log.1`
   LaunchSpec launch;
 };

@@ -73,6 +73,17 @@ void leave_helper() {
   print("helper " + std::to_string(helper) + "\n");
 }
 
+/// Ignores TERM, like its helper and like its daemon, which has left the session.
+[[noreturn]] void be_stubborn() {
+  ::signal(SIGTERM, SIG_IGN);
+  if (::fork() == 0) wait_for_signal();
+  if (::fork() == 0) {
+    ::setsid();
+    wait_for_signal();
+  }
+  wait_for_signal();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -88,6 +99,7 @@ int main(int argc, char** argv) {
     wait_for_signal();
   }
   if (what == "leave-helper") leave_helper();
+  if (what == "stubborn") be_stubborn();
   // Not exit(): a sanitizer would look for leaks, which takes longer than all of the above.
   ::_exit(what == "exit" ? std::atoi(argv[2]) : 0);
 }
