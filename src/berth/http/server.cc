@@ -73,7 +73,8 @@ Task<void> turn_away(Stream stream) {
   busy.headers.set("Content-Length", std::to_string(busy.body.size()));
   std::string bytes = response_head_text({busy.status, std::move(busy.headers)});
   bytes.append(busy.body);
-  co_await stream.write(std::move(bytes));
+  const Status sent = co_await stream.write(std::move(bytes));
+  static_cast<void>(sent);  // Turned away either way.
 }
 
 }  // namespace

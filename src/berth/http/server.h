@@ -102,7 +102,8 @@ class Server {
   void stop_accepting();
   /// Closes every connection at once; handlers see client_gone().
   void close_all();
-  /// Waits until no connection is left, so no handler runs.
+  /// Waits until no connection is left, so no handler runs. After a last reply a client is given up
+  /// to 2 s to close its side.
   Task<void> all_closed();
 
  private:
