@@ -126,7 +126,9 @@ void Process::Impl::subscribe(const Pointer& self, LineFunction line) {
   // A watch that cannot be widened would fail here as it did not when it was made: the directory is
   // gone, and with it the log.
   if (subscribers_.size() == 1) static_cast<void>(set_watch(kRenames | IN_MODIFY));
-  asio::co_spawn(executor_, pump_log(self), asio::detached);
+  // Posted, since co_spawn would call the subscriber from in here.
+  asio::post(executor_,
+             [self] { asio::co_spawn(self->executor_, pump_log(self), asio::detached); });
 }
 
 asio::awaitable<void> Process::Impl::follow_directory(Pointer self) {

@@ -85,6 +85,20 @@ TEST_F(ProcessTest, EveryLineArrivesBeforeTheEndIsTold) {
   EXPECT_EQ(lines.back(), "line 1999");  // it has no newline
 }
 
+TEST_F(ProcessTest, LinesThatAreThereAlreadyComeAfterTheSubscriptionNotInsideIt) {
+  const std::unique_ptr<Process> process = start(options({"lines", "3"}));
+  ASSERT_TRUE(process);
+  run(process->exited());
+  int lines = 0;
+  int lines_inside = -1;
+  boost::asio::post(io_, [&] {
+    process->on_line([&](std::string_view) { ++lines; });
+    lines_inside = lines;
+  });
+  EXPECT_TRUE(until([&] { return lines == 3; }));
+  EXPECT_EQ(lines_inside, 0);
+}
+
 TEST_F(ProcessTest, TheLogKeepsToItsLimit) {
   StartOptions start_options = options({"lines", "3000"});
   start_options.log_limit = Bytes{8192};
