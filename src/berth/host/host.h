@@ -74,6 +74,7 @@ struct ServerStatus {
   std::string wanted;
   bool displaced = false;
   std::string displaced_by;
+  std::optional<Duration> displaced_for;  ///< how long ago it was put out
   bool gate_open = true;
   Generation generation;
   std::optional<std::int64_t> pid;

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "berth/gateway/control.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include <unistd.h>
+
+#include <fmt/format.h>
+#include <boost/json.hpp>
+
+#include "berth/gateway/errors.h"
+#include "berth/gateway/models.h"
+#include "berth/gateway/reads.h"
+#include "berth/gateway/status_json.h"
+
+namespace berth::gateway {
+namespace {
+
+using What = core::UserAsked::What;
+
+constexpr std::int64_t kRecordsDefault = 20;
+constexpr std::int64_t kRecordsMax = 10'000;
+constexpr std::int64_t kLinesDefault = 100;
+constexpr std::int64_t kLinesMax = 10'000;
+
+/// Errors: bad_request if the parameter is not a number from 0 to `max`.
+Result<std::int64_t> number_in(const http::Request& request, std::string_view name,
+                               std::int64_t otherwise, std::int64_t max) {
+  const std::optional<std::string> text = request.query(name);
+  if (!text) return otherwise;
+  std::int64_t number = 0;
+  const char* const end = text->data() + text->size();
+  const auto parsed = std::from_chars(text->data(), end, number);
+  if (parsed.ec == std::errc() && parsed.ptr == end && number >= 0 && number <= max) return number;
+  return fail(ErrorCode::bad_request,
+              fmt::format("{}={} is not a number from 0 to {}", name, *text, max));
+}
+
+http::Response refusal(const Error& error) {
+  return error_reply(ErrorForm::openai, error);
+}
+
+http::Response explain(const Call& call) {
+  const Result<std::int64_t> limit =
+      number_in(call.exchange.request(), "limit", kRecordsDefault, kRecordsMax);
+  if (!limit) return refusal(limit.error());
+  std::vector<const host::Record*> decisions;
+  for (const host::Record& record : call.host().records()) {
+    if (record.kind == "decision") decisions.push_back(&record);
+  }
+  const std::size_t count = std::min(decisions.size(), static_cast<std::size_t>(*limit));
+  std::string body = R"({"records":[)";
+  for (std::size_t i = decisions.size() - count; i < decisions.size(); ++i) {
+    if (!body.ends_with('[')) body += ',';
+    body += decisions[i]->json;
+  }
+  return json_reply(body + "]}");
+}
+
+http::Response logs(const Call& call, ServerId server) {
+  const Result<std::int64_t> lines =
+      number_in(call.exchange.request(), "lines", kLinesDefault, kLinesMax);
+  if (!lines) return refusal(lines.error());
+  boost::json::array texts;
+  for (const std::string& line : call.host().log_tail(server, static_cast<int>(*lines))) {
+    texts.emplace_back(line);
+  }
+  boost::json::object object;
+  object["server"] = call.match.name;
+  object["lines"] = std::move(texts);
+  return json_reply(boost::json::serialize(object));
+}
+
+http::Response server_reply(const Call& call, ServerId server, int status) {
+  return json_reply(server_json(call.host().status().servers.at(server.value)), status);
+}
+
+Task<void> send(http::Exchange& exchange, http::Response reply) {
+  // A client that left needs no answer.
+  static_cast<void>(co_await exchange.respond(std::move(reply)));
+}
+
+Task<void> serve_status(Call call) {
+  co_await call.host().refresh();
+  http::Response reply = json_reply(status_json(*call.context, call.host().status()));
+  co_await send(call.exchange, std::move(reply));
+}
+
+/// Starts or stops a server and waits until it is so, unless the client says `wait=0`.
+Task<void> serve_wish(Call call, What what, ServerId server) {
+  call.host().user_asked(what, server);
+  const bool waits =
+      call.exchange.request().query("wait") != "0" && what != What::clear_saved_state;
+  if (!waits) {
+    http::Response reply = server_reply(call, server, what == What::clear_saved_state ? 200 : 202);
+    co_await send(call.exchange, std::move(reply));
+    co_return;
+  }
+  const Status settled = co_await call.host().settled(server);
+  http::Response reply = settled ? server_reply(call, server, 200) : refusal(settled.error());
+  co_await send(call.exchange, std::move(reply));
+}
+
+Task<void> serve_shut_down(Call call) {
+  http::Response reply =
+      json_reply(fmt::format(R"({{"status":"shutting_down","pid":{}}})", getpid()), 202);
+  co_await send(call.exchange, std::move(reply));
+  if (call.context->on_shut_down) call.context->on_shut_down();
+}
+
+std::string event_text(const host::Record& record) {
+  return fmt::format("id: {}\nevent: {}\ndata: {}\n\n", record.number, record.kind, record.json);
+}
+
+/// Returns the number after which the client wants records: what it has seen, else the newest. A
+/// number that this run has not reached comes from an earlier run: then everything is new.
+Result<std::uint64_t> first_wanted(const Call& call) {
+  const auto& records = call.host().records();
+  const std::uint64_t newest = records.empty() ? 0 : records.back().number;
+  http::Request& request = call.exchange.request();
+  const std::optional<std::string_view> seen = request.headers.get("Last-Event-ID");
+  if (seen && !request.query("after")) {
+    request.target += request.target.find('?') == std::string::npos ? "?after=" : "&after=";
+    request.target += *seen;
+  }
+  const Result<std::int64_t> after =
+      number_in(request, "after", static_cast<std::int64_t>(newest), INT64_MAX);
+  if (!after) return fail(after.error());
+  const auto number = static_cast<std::uint64_t>(*after);
+  return number > newest ? 0 : number;
+}
+
+/// Sends records as they come, until the client leaves.
+Task<void> serve_events(Call call) {
+  const Result<std::uint64_t> wanted = first_wanted(call);
+  if (!wanted) {
+    co_await send(call.exchange, refusal(wanted.error()));
+    co_return;
+  }
+  http::ResponseHead head;
+  head.headers.set("Content-Type", "text/event-stream");
+  head.headers.set("Cache-Control", "no-store");
+  Status sent = co_await call.exchange.begin(std::move(head));
+  std::uint64_t number = *wanted;
+  Event& gone = call.exchange.client_gone();
+  while (sent && !gone.is_set()) {
+    const std::vector<host::Record> records = co_await call.host().records_after(number, gone);
+    std::string text;
+    for (const host::Record& record : records) {
+      text += event_text(record);
+      number = record.number;
+    }
+    sent = co_await call.exchange.write(std::move(text));
+  }
+}
+
+http::Response explain_or_logs(const Call& call, ServerId server) {
+  return call.route().act == Act::logs ? logs(call, server) : explain(call);
+}
+
+}  // namespace
+
+Task<void> serve_control(Call call) {
+  ServerId server{};
+  if (call.route().model == ModelAt::path) {
+    const Result<ServerId> found = server_named(call.host().config(), call.match.name);
+    if (!found) {
+      co_await send(call.exchange, refusal(found.error()));
+      co_return;
+    }
+    server = *found;
+  }
+  switch (call.route().act) {
+    case Act::status:
+      co_await serve_status(call);
+      break;
+    case Act::explain:
+    case Act::logs:
+      co_await send(call.exchange, explain_or_logs(call, server));
+      break;
+    case Act::events:
+      co_await serve_events(call);
+      break;
+    case Act::start:
+      co_await serve_wish(call, What::start, server);
+      break;
+    case Act::stop:
+      co_await serve_wish(call, What::stop, server);
+      break;
+    case Act::clear_saved_state:
+      co_await serve_wish(call, What::clear_saved_state, server);
+      break;
+    case Act::shut_down:
+      co_await serve_shut_down(call);
+      break;
+    case Act::relay:
+    case Act::models:
+    case Act::health:
+    case Act::last_known:
+      break;
+  }
+}
+
+}  // namespace berth::gateway

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "berth/gateway/jobs.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "berth/gateway/errors.h"
+#include "berth/gateway/models.h"
+#include "berth/http/client.h"
+#include "berth/http/relay.h"
+
+namespace berth::gateway {
+namespace {
+
+/// Servers are on this machine: one that does not accept for so long hangs.
+constexpr Duration kConnectLimit = 5s;
+
+/// How long the end of a job waits to learn whether the reply was whole. A client that reads along
+/// takes microseconds; a slow one must not hold the server, and then the job counts as done: if its
+/// server died, the host knows that by itself.
+constexpr Duration kVerdictLimit = 50ms;
+
+constexpr std::string_view kJobHeader = "X-Berth-Job";
+
+/// What a job needs until its work is over. The handler may be gone by then, and the client too.
+struct Running {
+  Running(std::shared_ptr<Context> shared, std::unique_ptr<host::Job> granted)
+      : context(std::move(shared)), job(std::move(granted)) {
+    ++context->jobs;
+  }
+  ~Running() {
+    work.reset();
+    job.reset();
+    --context->jobs;
+    context->job_ended.set();
+  }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+
+  std::shared_ptr<Context> context;
+  std::unique_ptr<host::Job> job;
+  std::unique_ptr<servers::Work> work;
+  Event relay_ended;
+  bool upstream_failed = false;  ///< meaningful once the relay ended
+};
+
+// Shared by the handler, which needs the job's spool to the end of the relay, and by end_job().
+using RunningPtr = std::shared_ptr<Running>;
+
+std::string client_of(const http::Request& request) {
+  const std::optional<std::string_view> name = request.headers.get("X-Berth-Client");
+  if (name) return std::string(*name);
+  const std::string_view agent = request.headers.get("User-Agent").value_or("");
+  return std::string(agent.substr(0, agent.find(' ')));
+}
+
+/// Takes out what is between the client and us: credentials, cookies, and what makes a server talk
+/// to web pages or compress.
+void strip_for_server(http::Headers& headers) {
+  constexpr std::string_view kDropped[] = {
+      "Authorization", "X-Api-Key", "Cookie",         "Accept-Encoding", "Origin",
+      "Referer",       "Host",      "X-Berth-Client", "X-Berth-Parent"};
+  http::remove_hop_by_hop(headers);
+  for (const std::string_view name : kDropped)
+    headers.remove(name);
+}
+
+/// Waits until the server works for the request no more, and only then ends the job.
+Task<void> end_job(RunningPtr running, core::JobEnd how) {
+  // We closed the connection of a job that was cancelled or cut; else the server ended its reply.
+  const bool is_over = how == core::JobEnd::done || how == core::JobEnd::failed;
+  co_await running->work->ended(is_over);
+  if (how == core::JobEnd::done) {
+    const bool is_known = co_await running->relay_ended.wait_for(kVerdictLimit);
+    if (is_known && running->upstream_failed) how = core::JobEnd::failed;
+  }
+  running->job->ended(how);
+}
+
+/// Called when upstream was read to its end or closed, and before a slow client has read it all.
+void upstream_done(const RunningPtr& running, bool client_is_gone) {
+  core::JobEnd how = core::JobEnd::done;
+  if (client_is_gone) {
+    running->job->withdraw();
+    how = core::JobEnd::cancelled;
+  } else if (running->job->cut().is_set()) {
+    how = core::JobEnd::cut;
+  }
+  spawn(running->context->executor, end_job(running, how));
+}
+
+std::string with_value(std::string_view key, const std::optional<Duration>& limit) {
+  return limit ? fmt::format("{} = {}", key, to_text(*limit)) : std::string(key);
+}
+
+/// What the reply's end says. Berth also cuts when it goes down; its clients then see it close.
+Error cut_error(const Call& call, ServerId server) {
+  const core::ServerConfig& config = call.host().config().core.servers.at(server.value);
+  return {ErrorCode::deadline,
+          fmt::format("the reply was cut off by Berth: \"{0}\" had to stop and the reply still ran "
+                      "at its {1}; ask again, or raise server.{0}.drain_limit",
+                      config.name, with_value("drain_limit", config.drain_limit))};
+}
+
+Error gone_error(std::string_view server, const Error& why) {
+  return {
+      why.code == ErrorCode::upstream ? ErrorCode::upstream : ErrorCode::server_gone,
+      fmt::format("\"{}\" gave no answer: {}; see `berth logs {}`", server, why.message, server)};
+}
+
+Task<void> answer(http::Exchange& exchange, http::Response reply, JobId job) {
+  reply.headers.set(kJobHeader, std::to_string(job.value));
+  // A client that left meanwhile needs no answer.
+  static_cast<void>(co_await exchange.respond(std::move(reply)));
+}
+
+http::RelayOptions relay_options(const Call& call, const RunningPtr& running, const Error& cut) {
+  http::RelayOptions options;
+  options.added_headers.set(kJobHeader, std::to_string(running->job->id().value));
+  options.spool = &running->job->spool();
+  options.on_chunk = [work = running->work.get()](std::string_view piece) {
+    work->on_piece(piece);
+  };
+  options.on_upstream_done = [running, &exchange = call.exchange] {
+    upstream_done(running, exchange.client_gone().is_set());
+  };
+  options.cut = &running->job->cut();
+  options.cut_text = error_event(call.route().errors, cut);
+  return options;
+}
+
+/// Sends the request to the server, which is ready for it, and relays the reply.
+Task<void> run_job(Call call, RunningPtr running, ServerId server) {
+  const std::string& name = call.host().config().core.servers.at(server.value).name;
+  const JobId job = running->job->id();
+  const ErrorForm form = call.route().errors;
+  servers::Adapter& adapter = running->job->adapter();
+  http::Request request = std::move(call.exchange.request());
+  strip_for_server(request.headers);
+  request = adapter.upstream_request(std::move(request));
+  running->work = adapter.begin_work(request);
+  auto opened = co_await http::Call::open(call.context->executor, adapter.endpoint(),
+                                          std::move(request), kConnectLimit);
+  if (!opened) {
+    // No byte was sent, so the server works for nobody.
+    co_await end_job(running, core::JobEnd::failed);
+    co_await answer(call.exchange, error_reply(form, gone_error(name, opened.error())), job);
+    co_return;
+  }
+  const Error cut = cut_error(call, server);
+  http::RelayOptions options = relay_options(call, running, cut);
+  const http::RelayResult result =
+      co_await http::relay(**opened, call.exchange, std::move(options));
+  running->upstream_failed = result.outcome == http::RelayOutcome::upstream_failed;
+  running->relay_ended.set();
+  if (result.reply_started || result.outcome == http::RelayOutcome::client_gone) co_return;
+  const bool is_cut = result.outcome == http::RelayOutcome::cut;
+  const Error error = is_cut ? cut : gone_error(name, result.error);
+  co_await answer(call.exchange, error_reply(form, error), job);
+}
+
+}  // namespace
+
+Task<void> serve_job(Call call) {
+  const config::Config& config = call.host().config();
+  Result<ServerId> server = call.fixed
+                                ? Result<ServerId>(*call.fixed)
+                                : server_for(config, call.route(), call.exchange.request().body);
+  if (!server) {
+    static_cast<void>(
+        co_await call.exchange.respond(error_reply(call.route().errors, server.error())));
+    co_return;
+  }
+  auto job = call.host().submit({.server = *server,
+                                 .job_class = config.core.servers.at(server->value).job_class,
+                                 .client = client_of(call.exchange.request())});
+  auto running = std::make_shared<Running>(call.context, std::move(job));
+  const Status granted = co_await running->job->granted(call.exchange.client_gone());
+  if (granted) {
+    co_await run_job(call, running, *server);
+    co_return;
+  }
+  http::Response refusal =
+      error_reply(call.route().errors, granted.error(), running->job->retry_after_seconds());
+  co_await answer(call.exchange, std::move(refusal), running->job->id());
+}
+
+}  // namespace berth::gateway

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "berth/gateway/jobs.h"
+
+#include <gmock/gmock.h>
+
+#include "berth/gateway/test_world.h"
+
+namespace berth::gateway {
+namespace {
+
+using testing::AllOf;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::StartsWith;
+
+class JobsTest : public testing::Test {
+ protected:
+  JobScript& job(std::size_t number = 1) { return *world_.host.jobs.at(number - 1); }
+
+  World world_;
+};
+
+/// A stream that says "one", and nothing more until it is told to.
+Task<void> pausing_stream(World* world, http::Exchange* exchange) {
+  http::ResponseHead head;
+  head.headers.set("Content-Type", "text/event-stream");
+  Status sent = co_await exchange->begin(std::move(head));
+  sent = co_await exchange->write("data: one\n\n");
+  std::vector<Event*> events{&world->go_on, &exchange->client_gone()};
+  const std::optional<std::size_t> which = co_await wait_any(std::move(events));
+  if (which == 1) {
+    world->upstream_client_gone.set();
+    co_return;
+  }
+  sent = co_await exchange->write("data: two\n\n");
+  sent = co_await exchange->finish();
+}
+
+Task<void> die(http::Exchange* exchange) {
+  exchange->abort();
+  co_return;
+}
+
+Task<std::string> first_piece(http::Call* call) {
+  const auto head = co_await call->head();
+  if (!head) co_return head.error().message;
+  const auto piece = co_await call->read();
+  co_return piece&&* piece ? **piece : "no piece";
+}
+
+Task<std::string> rest(http::Call* call) {
+  std::string text;
+  while (true) {
+    const auto piece = co_await call->read();
+    if (!piece) co_return text + " (broken)";
+    if (!*piece) co_return text;
+    text += **piece;
+  }
+}
+
+TEST_F(JobsTest, AChatIsRelayedWithTheNumberOfItsJob) {
+  const http::Response reply = world_.post(world_.main(), "/v1/chat/completions", R"({"a":1})");
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.body, R"({"ok":true})");
+  EXPECT_EQ(reply.headers.get("X-Berth-Job"), "1");
+  EXPECT_FALSE(reply.headers.contains("Access-Control-Allow-Origin"));
+  EXPECT_EQ(world_.seen.at(0).body, R"({"a":1})");
+  world_.wait(job().over);
+  EXPECT_EQ(job().how, core::JobEnd::done);
+  EXPECT_EQ(job().reply_complete, true);
+  EXPECT_EQ(job().pieces, R"({"ok":true})");
+}
+
+TEST_F(JobsTest, CredentialsAndOriginsStayAwayFromServers) {
+  http::Request request{.method = "POST", .target = "/v1/messages", .headers = {}, .body = "{}"};
+  for (const char* name : {"Authorization", "Cookie", "Accept-Encoding", "X-Api-Key"}) {
+    request.headers.set(name, "secret");
+  }
+  request.headers.set("Origin", "http://" + to_text(world_.main()));
+  request.headers.set("X-Berth-Client", "a test");
+  ASSERT_EQ(world_.ask(world_.main(), request).status, 200);
+  for (const char* name : {"Authorization", "Cookie", "Accept-Encoding", "X-Api-Key", "Origin"}) {
+    EXPECT_FALSE(world_.seen.at(0).headers.contains(name)) << name;
+  }
+  EXPECT_EQ(job().request.client, "a test");
+}
+
+TEST_F(JobsTest, APictureIsAJobOfTheImageServer) {
+  ASSERT_EQ(world_.post(world_.main(), "/v1/images/generations", R"({"prompt":"x"})").status, 200);
+  EXPECT_EQ(job().request.server, kImage);
+  EXPECT_EQ(job().request.job_class, core::ServerClass::image);
+}
+
+TEST_F(JobsTest, AnUnknownModelIsNoJob) {
+  const http::Response reply =
+      world_.post(world_.main(), "/v1/chat/completions", R"({"model":"gpt-4"})");
+  EXPECT_EQ(reply.status, 404);
+  EXPECT_THAT(reply.body, AllOf(HasSubstr("gpt-4"), HasSubstr("chat")));
+  EXPECT_THAT(world_.host.jobs, IsEmpty());
+}
+
+TEST_F(JobsTest, OnAFrontPortTheModelIsIgnored) {
+  const http::Response reply =
+      world_.post(world_.front(kChat), "/v1/chat/completions", R"({"model":"gpt-4"})");
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(job().request.server, kChat);
+}
+
+TEST_F(JobsTest, AHeldRequestIsAnsweredAfterItsGrant) {
+  world_.host.grants_at_once = false;
+  const auto call = world_.open_chat();
+  world_.wait(world_.host.submitted);
+  EXPECT_THAT(world_.seen, IsEmpty());
+  job().decided.set();
+  EXPECT_EQ(run_on(world_.loop, first_piece(call.get())), R"({"ok":true})");
+}
+
+TEST_F(JobsTest, AClientThatLeavesWhileItIsHeldWithdrawsItsJob) {
+  world_.host.grants_at_once = false;
+  const auto call = world_.open_chat();
+  world_.wait(world_.host.submitted);
+  call->close();
+  world_.wait(job().over);
+  EXPECT_TRUE(job().withdrawn);
+  EXPECT_THAT(world_.seen, IsEmpty());
+}
+
+TEST_F(JobsTest, ARefusedJobIsAnsweredWithTheTimeForANewTry) {
+  world_.host.refusal = Error{ErrorCode::stopped_by_user, "\"chat\" was stopped"};
+  world_.host.retry_after = 7;
+  const http::Response reply = world_.post(world_.main(), "/v1/messages", "{}");
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_EQ(reply.headers.get("Retry-After"), "7");
+  EXPECT_EQ(reply.headers.get("X-Berth-Job"), "1");
+  EXPECT_THAT(reply.body, AllOf(StartsWith(R"({"type":"error",)"), HasSubstr("stopped_by_user")));
+}
+
+TEST_F(JobsTest, AClientThatLeavesAReplyEndsItsJobWhenTheServerHasStopped) {
+  world_.behave = [this](http::Exchange* exchange) { return pausing_stream(&world_, exchange); };
+  const auto call = world_.open_chat();
+  EXPECT_EQ(run_on(world_.loop, first_piece(call.get())), "data: one\n\n");
+  call->close();
+  world_.wait(world_.upstream_client_gone);
+  EXPECT_TRUE(job().withdrawn);
+  EXPECT_FALSE(job().how);
+  job().released.set();
+  world_.wait(job().over);
+  EXPECT_EQ(job().how, core::JobEnd::cancelled);
+  EXPECT_EQ(job().reply_complete, false);
+}
+
+TEST_F(JobsTest, AJobEndsBeforeItsClientHasReadTheReply) {
+  const auto call = world_.open_chat();
+  world_.wait(world_.host.submitted);
+  world_.wait(job().over);
+  EXPECT_EQ(job().how, core::JobEnd::done);
+}
+
+TEST_F(JobsTest, AStreamThatIsCutEndsWithTheErrorEventOfItsProtocol) {
+  world_.behave = [this](http::Exchange* exchange) { return pausing_stream(&world_, exchange); };
+  const auto call = world_.open_chat();
+  EXPECT_EQ(run_on(world_.loop, first_piece(call.get())), "data: one\n\n");
+  job().released.set();
+  job().cut.set();
+  EXPECT_THAT(run_on(world_.loop, rest(call.get())),
+              AllOf(StartsWith(R"(data: {"error":{)"), HasSubstr("drain_limit"), EndsWith("\n\n")));
+  world_.wait(job().over);
+  EXPECT_EQ(job().how, core::JobEnd::cut);
+}
+
+TEST_F(JobsTest, AnAnthropicStreamThatIsCutHasItsOwnErrorEvent) {
+  world_.behave = [this](http::Exchange* exchange) { return pausing_stream(&world_, exchange); };
+  const auto call = world_.open_chat("/v1/messages");
+  run_on(world_.loop, first_piece(call.get()));
+  job().released.set();
+  job().cut.set();
+  EXPECT_THAT(run_on(world_.loop, rest(call.get())),
+              StartsWith("event: error\ndata: {\"type\":\"error\",\"error\":{"));
+}
+
+TEST_F(JobsTest, AServerThatDiesBeforeItsReplyIsAnsweredFor) {
+  world_.behave = [](http::Exchange* exchange) { return die(exchange); };
+  const http::Response reply = world_.post(world_.main(), "/v1/chat/completions", "{}");
+  EXPECT_EQ(reply.status, 502);
+  EXPECT_THAT(reply.body, AllOf(HasSubstr("server_gone"), HasSubstr("berth logs chat")));
+  world_.wait(job().over);
+  EXPECT_EQ(job().how, core::JobEnd::failed);
+}
+
+TEST_F(JobsTest, AServerThatNobodyHearsOfIsAnsweredFor) {
+  world_.host.fake_adapter(kChat).where = http::Endpoint::unix_socket(world_.folder + "/nobody");
+  const http::Response reply = world_.post(world_.main(), "/v1/chat/completions", "{}");
+  EXPECT_EQ(reply.status, 502);
+  EXPECT_EQ(job().how, core::JobEnd::failed);
+}
+
+}  // namespace
+}  // namespace berth::gateway

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "berth/gateway/routes.h"
+
+#include <array>
+#include <optional>
+
+#include <fmt/format.h>
+
+namespace berth::gateway {
+namespace {
+
+constexpr Entrances kClients{.main = true, .front = true, .control = true};
+constexpr Entrances kFrontPort{.front = true};
+constexpr Entrances kReaders{.main = true, .control = true};
+constexpr Entrances kOwner{.control = true};
+
+/// A job of an LLM server.
+constexpr Route llm(std::string_view path, ErrorForm errors = ErrorForm::openai) {
+  return {"POST", path, Act::relay, kClients, Serves::llm, ModelAt::body, errors};
+}
+
+constexpr Route read(std::string_view path, Act act, Entrances entrances,
+                     Serves serves = Serves::any) {
+  return {"GET", path, act, entrances, serves, ModelAt::none, ErrorForm::openai};
+}
+
+constexpr Route named(std::string_view method, std::string_view path, Act act,
+                      Entrances entrances) {
+  return {method, path, act, entrances, Serves::any, ModelAt::path, ErrorForm::openai};
+}
+
+constexpr std::array kRoutes{
+    llm("/v1/chat/completions"),
+    llm("/v1/completions"),
+    llm("/v1/responses", ErrorForm::responses),
+    llm("/v1/messages", ErrorForm::anthropic),
+    llm("/v1/messages/count_tokens", ErrorForm::anthropic),
+    llm("/v1/embeddings"),
+    llm("/v1/rerank"),
+    llm("/chat/completions"),
+    llm("/completions"),
+    llm("/completion"),
+    llm("/infill"),
+    llm("/tokenize"),
+    llm("/detokenize"),
+    llm("/apply-template"),
+    Route{"POST", "/v1/images/generations", Act::relay, kClients, Serves::image, ModelAt::body,
+          ErrorForm::openai},
+    read("/v1/models", Act::models, kClients),
+    read("/health", Act::health, kClients),
+    read("/props", Act::last_known, kFrontPort, Serves::llm),
+    read("/slots", Act::last_known, kFrontPort, Serves::llm),
+    read("/api/v1/status", Act::status, kReaders),
+    read("/api/v1/explain", Act::explain, kReaders),
+    read("/api/v1/events", Act::events, kReaders),
+    named("GET", "/api/v1/servers/{name}/logs", Act::logs, kReaders),
+    named("POST", "/api/v1/servers/{name}/start", Act::start, kOwner),
+    named("POST", "/api/v1/servers/{name}/stop", Act::stop, kOwner),
+    named("POST", "/api/v1/servers/{name}/clear-saved-state", Act::clear_saved_state, kOwner),
+    Route{"POST", "/api/v1/shutdown", Act::shut_down, kOwner, Serves::any, ModelAt::none,
+          ErrorForm::openai},
+};
+
+constexpr std::string_view kPlaceholder = "{name}";
+
+/// Returns what stands for `{name}`, "" for a path without one; nothing if the path is another.
+std::optional<std::string_view> fit(const Route& route, std::string_view path) {
+  const std::size_t at = route.path.find(kPlaceholder);
+  if (at == std::string_view::npos) {
+    if (path != route.path) return std::nullopt;
+    return "";
+  }
+  const std::string_view before = route.path.substr(0, at);
+  const std::string_view after = route.path.substr(at + kPlaceholder.size());
+  if (path.size() <= before.size() + after.size()) return std::nullopt;
+  if (!path.starts_with(before) || !path.ends_with(after)) return std::nullopt;
+  const std::string_view name =
+      path.substr(before.size(), path.size() - before.size() - after.size());
+  if (name.find('/') != std::string_view::npos) return std::nullopt;
+  return name;
+}
+
+bool exists_at(const Route& route, const Target& target) {
+  if (!route.entrances.has(target.entrance)) return false;
+  if (target.entrance != Entrance::front) return true;
+  return route.serves == Serves::any || route.serves == target.behind;
+}
+
+bool takes(const Route& route, std::string_view method) {
+  return route.method == method || (route.method == "GET" && method == "HEAD");
+}
+
+std::string routes_at(const Target& target) {
+  std::string text;
+  for (const Route& route : kRoutes) {
+    if (!exists_at(route, target)) continue;
+    if (!text.empty()) text += ", ";
+    text += fmt::format("{} {}", route.method, route.path);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::span<const Route> routes() {
+  return kRoutes;
+}
+
+Result<Match> find_route(const Target& target) {
+  bool path_exists = false;
+  bool is_for_owner = false;
+  for (const Route& route : kRoutes) {
+    const std::optional<std::string_view> name = fit(route, target.path);
+    if (!name) continue;
+    if (!exists_at(route, target)) {
+      is_for_owner |= takes(route, target.method) && target.entrance == Entrance::main;
+      continue;
+    }
+    if (takes(route, target.method)) return Match{&route, std::string(*name)};
+    path_exists = true;
+  }
+  if (is_for_owner && target.path.starts_with("/api/")) {
+    return fail(
+        ErrorCode::forbidden,
+        fmt::format("{} {} changes the state and is not taken on a network address; use "
+                    "the command `berth`, or the socket control.sock in the state directory",
+                    target.method, target.path));
+  }
+  if (path_exists) {
+    return fail(ErrorCode::method_not_allowed,
+                fmt::format("{} does not take {}; use {}", target.path, target.method,
+                            allowed_methods(target)));
+  }
+  return fail(ErrorCode::not_found,
+              fmt::format("there is no route {}; here are: {}", target.path, routes_at(target)));
+}
+
+std::string allowed_methods(const Target& target) {
+  std::string text;
+  for (const Route& route : kRoutes) {
+    if (!exists_at(route, target) || !fit(route, target.path)) continue;
+    if (!text.empty()) text += ", ";
+    text += route.method == "GET" ? "GET, HEAD" : std::string(route.method);
+  }
+  return text;
+}
+
+}  // namespace berth::gateway

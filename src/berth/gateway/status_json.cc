@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "berth/gateway/status_json.h"
+
+#include <unistd.h>
+
+#include <boost/json.hpp>
+
+namespace berth::gateway {
+namespace {
+
+boost::json::value bytes(const std::optional<Bytes>& amount) {
+  if (!amount) return nullptr;
+  return amount->count;
+}
+
+boost::json::object server_object(const host::ServerStatus& server) {
+  boost::json::object object;
+  object["name"] = server.name;
+  object["kind"] = server.kind;
+  object["state"] = server.state;
+  object["wanted"] = server.wanted;
+  object["displaced"] = server.displaced;
+  object["displaced_by"] = server.displaced_by;
+  object["displaced_for_ms"] = nullptr;
+  if (server.displaced_for) object["displaced_for_ms"] = milliseconds(*server.displaced_for);
+  object["gate_open"] = server.gate_open;
+  object["generation"] = server.generation.value;
+  object["pid"] = nullptr;
+  if (server.pid) object["pid"] = *server.pid;
+  object["used_bytes"] = bytes(server.used);
+  object["footprint_bytes"] = server.footprint.count;
+  object["footprint_source"] = server.footprint_source;
+  object["running"] = server.running;
+  object["waiting"] = server.waiting;
+  object["front_port"] = server.front_port;
+  object["state_note"] = server.state_note;
+  object["failure"] = server.failure;
+  return object;
+}
+
+boost::json::object pool_object(const host::PoolStatus& pool) {
+  boost::json::object object;
+  object["name"] = pool.name;
+  object["kind"] = pool.kind;
+  object["capacity_bytes"] = pool.capacity.count;
+  object["limit_bytes"] = pool.limit.count;
+  object["free_bytes"] = bytes(pool.free);
+  object["promised_bytes"] = pool.promised.count;
+  return object;
+}
+
+boost::json::array front_ports(const host::HostStatus& status) {
+  boost::json::array ports;
+  for (const host::ServerStatus& server : status.servers) {
+    if (server.front_port == 0) continue;
+    boost::json::object port;
+    port["server"] = server.name;
+    port["port"] = server.front_port;
+    ports.push_back(std::move(port));
+  }
+  return ports;
+}
+
+}  // namespace
+
+std::string status_json(const Context& context, const host::HostStatus& status) {
+  boost::json::object object;
+  object["version"] = BERTH_VERSION;
+  object["pid"] = static_cast<std::int64_t>(getpid());
+  object["state_dir"] = context.host.config().state_dir;
+  object["address"] = context.address;
+  object["front_ports"] = front_ports(status);
+  object["uptime_ms"] = milliseconds(std::chrono::steady_clock::now() - context.started);
+  boost::json::array servers;
+  for (const host::ServerStatus& server : status.servers)
+    servers.push_back(server_object(server));
+  object["servers"] = std::move(servers);
+  boost::json::array pools;
+  for (const host::PoolStatus& pool : status.pools)
+    pools.push_back(pool_object(pool));
+  object["pools"] = std::move(pools);
+  return boost::json::serialize(object);
+}
+
+std::string server_json(const host::ServerStatus& server) {
+  return boost::json::serialize(server_object(server));
+}
+
+}  // namespace berth::gateway
