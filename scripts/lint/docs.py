@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Checks that the documents are true where a program can tell: links, commands, keys, error codes."""
+import re
+import shlex
+import sys
+
+import common
+
+sys.path.insert(0, str(common.ROOT / "scripts"))
+import gen_errors  # noqa: E402
+
+# Every command that README shows -> (a file that runs it, words of that file that do so).
+COMMANDS = {
+    "./scripts/test": (".ci/run", "./scripts/test"),
+}
+CONFIG_PAGE = "docs/reference/configuration.md"
+# Function of src/berth/config/*.cc that lists keys -> heading of the page's section.
+KEY_TABLES = {
+    "read_root": "Top level",
+    "read_pool": "`[pool.<name>]`",
+    "common_keys": "`[server.<name>]`, every kind",
+    "llama_keys": "`[server.<name>]`, kind `llama-server`",
+    "sd_keys": "`[server.<name>]`, kind `sd-server`",
+    "read_policy": "`[policy]`",
+}
+# A row of a key table: {"name", reader(...)}, or a lambda in the reader's place.
+KEY_ROW = re.compile(r'\{"([a-z][a-z0-9_]*)",\s*(?:[a-z_]\w*(?:<[\w:]+>)?\(|\[)')
+FUNCTION = re.compile(r"^[A-Za-z][\w:<>&*, ]* \*?&?(\w+)\([^;]*$", re.M)
+
+
+def check_links(root):
+    found = []
+    for path in common.files(root):
+        if not path.endswith(".md"):
+            continue
+        text = re.sub(r"^```.*?^```", lambda code: "\n" * code.group(0).count("\n"), common.read(root, path),
+                      flags=re.M | re.S)
+        for match in re.finditer(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"", text):
+            target = (match.group(1) or match.group(2)).split("#")[0]
+            if not target or re.match(r"[a-z]+:", target):
+                continue
+            if not (root / path).parent.joinpath(target).exists():
+                found.append(f"{path}:{common.line_of(text, match.start())}: {target} does not exist")
+    return found
+
+
+def shown_commands(text):
+    """Yields (line, command without its free arguments): "berth image" of `berth image -o x.png "..."`."""
+    for block in re.finditer(r"^```sh\n(.*?)^```", text, re.M | re.S):
+        for number, line in enumerate(block.group(1).split("\n"), common.line_of(text, block.start(1))):
+            words = shlex.split(line, comments=True)
+            if words and words[0].startswith("./"):
+                yield number, words[0]
+            elif words and words[0].rsplit("/", 1)[-1] == "berth":
+                yield number, " ".join(["berth", *words[1:2]])
+
+
+def check_commands(root):
+    found = []
+    if not (root / "README.md").exists():
+        return found
+    for line, command in shown_commands(common.read(root, "README.md")):
+        where = f"README.md:{line}: {command}"
+        if command not in COMMANDS:
+            found.append(f"{where}: no test runs it; name one in scripts/lint/docs.py")
+            continue
+        path, words = COMMANDS[command]
+        if not (root / path).exists() or words not in common.read(root, path):
+            found.append(f"{where}: {path} should run it, but does not hold `{words}`")
+    return found
+
+
+def known_keys(root):
+    """Returns {section: {key: (file, line)}} of the key tables in the code."""
+    tables = {}
+    for path in common.files(root, ["src/berth/config"]):
+        if not path.endswith(".cc") or path.endswith("_test.cc"):
+            continue
+        code = common.without_comments(common.read(root, path))
+        starts = [(match.start(), match.group(1)) for match in FUNCTION.finditer(code)]
+        for row in KEY_ROW.finditer(code):
+            function = ([name for at, name in starts if at < row.start()] or ["?"])[-1]
+            tables.setdefault(function, {})[row.group(1)] = (path, common.line_of(code, row.start()))
+    return tables
+
+
+def documented_keys(text):
+    """Returns {heading: {key: line}}; a key is the first cell of a table's row, in backquotes."""
+    sections, heading = {}, ""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.startswith("#"):
+            heading = line.lstrip("# ").strip()
+        elif match := re.match(r"\| `([a-z0-9_]+)` \|", line):
+            sections.setdefault(heading, {})[match.group(1)] = number
+    return sections
+
+
+def check_keys(root):
+    tables = known_keys(root)
+    if not tables:
+        return []
+    page = documented_keys(common.read(root, CONFIG_PAGE)) if (root / CONFIG_PAGE).exists() else {}
+    found = []
+    for function, keys in tables.items():
+        heading = KEY_TABLES.get(function)
+        listed = page.get(heading, {})
+        for key, (path, line) in keys.items():
+            if heading is None:
+                found.append(f"{path}:{line}: {function}() lists key {key}; add it to scripts/lint/docs.py")
+            elif key not in listed:
+                found.append(f"{path}:{line}: key {key} is missing in {CONFIG_PAGE} under {heading}")
+        found += [f"{CONFIG_PAGE}:{line}: there is no key {key} in {function}()"
+                  for key, line in listed.items() if key not in keys]
+    return found
+
+
+def check_errors(root):
+    if not (root / gen_errors.SOURCE).exists():
+        return []
+    wanted = gen_errors.page(common.read(root, gen_errors.SOURCE))
+    is_same = (root / gen_errors.TARGET).exists() and common.read(root, gen_errors.TARGET) == wanted
+    return [] if is_same else [f"{gen_errors.TARGET} is out of date; run scripts/gen_errors.py"]
+
+
+def check(root):
+    return check_links(root) + check_commands(root) + check_keys(root) + check_errors(root)
+
+
+if __name__ == "__main__":
+    import docs_cases
+    common.main(check, docs_cases.CASES)
