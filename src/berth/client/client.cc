@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "berth/client/client.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace berth::client {
+namespace {
+
+constexpr Duration kConnectLimit = 5s;
+/// A picture of 8192 x 8192 pixels takes about this much as base64.
+constexpr std::size_t kReplyMax = std::size_t{256} << 20;
+
+http::Request request_for(std::string method, std::string target) {
+  http::Request request;
+  request.method = std::move(method);
+  request.target = std::move(target);
+  return request;
+}
+
+/// Names come from the command line: everything but letters, digits, '-', '_' and '.' is escaped.
+std::string escaped(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                          (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+    if (is_plain) {
+      out += c;
+    } else {
+      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    }
+  }
+  return out;
+}
+
+std::string server_target(std::string_view server, std::string_view what) {
+  return fmt::format("/api/v1/servers/{}/{}", escaped(server), what);
+}
+
+}  // namespace
+
+Task<Result<std::optional<RecordInfo>>> EventStream::next() {
+  while (events_.empty()) {
+    if (closed_) co_return std::optional<RecordInfo>();
+    const Result<std::optional<std::string>> piece = co_await call_->read();
+    if (closed_) co_return std::optional<RecordInfo>();
+    if (!piece || !*piece) co_return fail(ErrorCode::server_gone, "Berth went down");
+    events_ = reader_.feed(**piece);
+    std::reverse(events_.begin(), events_.end());
+  }
+  const Result<RecordInfo> record = read_record(events_.back().data);
+  events_.pop_back();
+  if (!record) co_return fail(record.error());
+  co_return *record;
+}
+
+void EventStream::close() {
+  closed_ = true;
+  call_->close();
+}
+
+Client::Client(Executor executor, std::string state_dir)
+    : executor_(std::move(executor)), state_dir_(std::move(state_dir)) {}
+
+/// Only a failure to connect means that nobody is there; no byte was sent then.
+Error Client::explained(Error error) const {
+  if (error.code != ErrorCode::server_gone) return error;
+  return {ErrorCode::not_running,
+          fmt::format("no Berth runs on {}; start it with `berth up`", state_dir_)};
+}
+
+Task<Result<std::unique_ptr<http::Call>>> Client::open(http::Request request) {
+  const http::Endpoint where = http::Endpoint::unix_socket(state_dir_ + "/control.sock");
+  auto call = co_await http::Call::open(executor_, where, std::move(request), kConnectLimit);
+  if (!call) co_return fail(explained(call.error()));
+  co_return std::move(*call);
+}
+
+namespace {
+
+Task<Result<std::string>> body_of(http::Call* call) {
+  std::string body;
+  while (true) {
+    const Result<std::optional<std::string>> piece = co_await call->read();
+    if (!piece) co_return fail(piece.error());
+    if (!*piece) co_return body;
+    body += **piece;
+    if (body.size() > kReplyMax) {
+      co_return fail(ErrorCode::too_large, "the reply is larger than 256 MiB");
+    }
+  }
+}
+
+}  // namespace
+
+Task<Result<std::string>> Client::ask(http::Request request) {
+  auto call = co_await open(std::move(request));
+  if (!call) co_return fail(call.error());
+  const Result<http::ResponseHead> head = co_await (*call)->head();
+  if (!head) co_return fail(head.error());
+  Result<std::string> body = co_await body_of(call->get());
+  if (!body) co_return fail(body.error());
+  if (head->status >= 300) co_return fail(read_error(head->status, *body));
+  co_return std::move(*body);
+}
+
+Task<Result<std::string>> Client::get(std::string target) {
+  return ask(request_for("GET", std::move(target)));
+}
+Task<Result<std::string>> Client::post(std::string target) {
+  return ask(request_for("POST", std::move(target)));
+}
+
+Task<Result<std::string>> Client::status() {
+  return get("/api/v1/status");
+}
+Task<Result<std::string>> Client::start(std::string server) {
+  return post(server_target(server, "start"));
+}
+Task<Result<std::string>> Client::stop(std::string server) {
+  return post(server_target(server, "stop"));
+}
+Task<Result<std::string>> Client::clear(std::string server) {
+  return post(server_target(server, "clear-saved-state"));
+}
+Task<Result<std::string>> Client::explain(int limit) {
+  return get(fmt::format("/api/v1/explain?limit={}", limit));
+}
+Task<Result<std::string>> Client::logs(std::string server, int lines) {
+  return get(fmt::format("{}?lines={}", server_target(server, "logs"), lines));
+}
+Task<Result<std::string>> Client::shut_down() {
+  return post("/api/v1/shutdown");
+}
+
+Task<Result<std::string>> Client::main_address() {
+  const Result<std::string> json = co_await status();
+  if (!json) co_return fail(json.error());
+  const Result<DaemonStatus> read = read_status(*json);
+  if (!read) co_return fail(read.error());
+  co_return read->address;
+}
+
+Task<Result<std::unique_ptr<EventStream>>> Client::events(std::optional<std::uint64_t> after) {
+  std::string target = "/api/v1/events";
+  if (after) target += fmt::format("?after={}", *after);
+  auto call = co_await open(request_for("GET", std::move(target)));
+  if (!call) co_return fail(call.error());
+  const Result<http::ResponseHead> head = co_await (*call)->head();
+  if (!head) co_return fail(head.error());
+  if (head->status != 200) {
+    Result<std::string> body = co_await body_of(call->get());
+    co_return fail(read_error(head->status, body.value_or("")));
+  }
+  co_return std::make_unique<EventStream>(std::move(*call));
+}
+
+}  // namespace berth::client

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// The C++ client of the control API.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "berth/base/result.h"
+#include "berth/client/replies.h"
+#include "berth/client/sse.h"
+#include "berth/http/async.h"
+#include "berth/http/client.h"
+
+namespace berth::client {
+
+/// The records of a Berth as they come.
+class EventStream {
+ public:
+  explicit EventStream(std::unique_ptr<http::Call> call) : call_(std::move(call)) {}
+
+  /// Waits for the next record; nothing after close().
+  /// Errors: server_gone when Berth ends.
+  Task<Result<std::optional<RecordInfo>>> next();
+  void close();
+
+ private:
+  std::unique_ptr<http::Call> call_;
+  SseReader reader_;
+  std::vector<SseEvent> events_;  ///< read and not yet returned, newest first
+  bool closed_ = false;
+};
+
+/// Speaks to the Berth that owns a state directory, over its control socket.
+///
+/// Replies are returned as the JSON text that was sent, for programs; replies.h reads them.
+/// Errors: not_running with the next step if no Berth answers there; else what Berth says.
+/// Ownership: it must outlive its tasks.
+class Client {
+ public:
+  Client(Executor executor, std::string state_dir);
+
+  [[nodiscard]] const std::string& state_dir() const { return state_dir_; }
+
+  Task<Result<std::string>> status();
+  /// Both return when it is so, with the server's status.
+  Task<Result<std::string>> start(std::string server);
+  Task<Result<std::string>> stop(std::string server);
+  Task<Result<std::string>> clear(std::string server);
+  Task<Result<std::string>> explain(int limit);
+  Task<Result<std::string>> logs(std::string server, int lines);
+  /// Returns as soon as Berth has heard it.
+  Task<Result<std::string>> shut_down();
+
+  /// Returns the address for every client: "http://127.0.0.1:8700".
+  Task<Result<std::string>> main_address();
+  /// Records after that number; by default those that are yet to come.
+  Task<Result<std::unique_ptr<EventStream>>> events(std::optional<std::uint64_t> after = {});
+
+  /// Opens any request of the main address on the control socket, for streams.
+  Task<Result<std::unique_ptr<http::Call>>> open(http::Request request);
+  /// Sends any request of the main address and returns the whole reply, however long it takes.
+  Task<Result<std::string>> ask(http::Request request);
+
+ private:
+  Task<Result<std::string>> get(std::string target);
+  Task<Result<std::string>> post(std::string target);
+  Error explained(Error error) const;
+
+  Executor executor_;
+  std::string state_dir_;
+};
+
+}  // namespace berth::client

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "berth/client/replies.h"
+
+#include <chrono>
+#include <utility>
+
+#include <fmt/format.h>
+#include <boost/json.hpp>
+
+namespace berth::client {
+namespace {
+
+namespace json = boost::json;
+
+/// The members of a JSON object, read one by one into what has a default.
+class Members {
+ public:
+  explicit Members(const json::object& object) : object_(object) {}
+
+  void take(std::string_view key, std::string& out) const {
+    const json::value* value = object_.if_contains(key);
+    if (value != nullptr && value->is_string()) out = std::string(value->get_string());
+  }
+  void take(std::string_view key, bool& out) const {
+    const json::value* value = object_.if_contains(key);
+    if (value != nullptr && value->is_bool()) out = value->get_bool();
+  }
+  void take(std::string_view key, std::int64_t& out) const {
+    const std::optional<std::int64_t> value = number(key);
+    if (value) out = *value;
+  }
+  void take(std::string_view key, Bytes& out) const { take(key, out.count); }
+  void take(std::string_view key, std::optional<Bytes>& out) const {
+    const std::optional<std::int64_t> value = number(key);
+    if (value) out = Bytes{*value};
+  }
+  std::optional<std::int64_t> number(std::string_view key) const {
+    const json::value* value = object_.if_contains(key);
+    if (value == nullptr || !value->is_number()) return std::nullopt;
+    boost::system::error_code inexact;
+    const auto number = value->to_number<std::int64_t>(inexact);
+    if (inexact) return std::nullopt;
+    return number;
+  }
+
+ private:
+  const json::object& object_;
+};
+
+Result<json::object> object_in(std::string_view text) {
+  boost::system::error_code broken;
+  json::value value = json::parse(text, broken);
+  if (!broken && value.is_object()) return std::move(value.get_object());
+  return fail(ErrorCode::upstream, "Berth's reply is no JSON object; is it the same version?");
+}
+
+/// Calls `each` for every object in the array of that name.
+template <class Call>
+void for_each(const json::object& object, std::string_view key, Call each) {
+  const json::value* list = object.if_contains(key);
+  if (list == nullptr || !list->is_array()) return;
+  for (const json::value& value : list->get_array()) {
+    if (value.is_object()) each(value.get_object());
+  }
+}
+
+std::optional<Duration> milliseconds_in(const Members& members, std::string_view key) {
+  const std::optional<std::int64_t> count = members.number(key);
+  if (!count) return std::nullopt;
+  return std::chrono::milliseconds(*count);
+}
+
+ServerInfo server_in(const json::object& object) {
+  const Members members(object);
+  ServerInfo server;
+  members.take("name", server.name);
+  members.take("kind", server.kind);
+  members.take("state", server.state);
+  members.take("wanted", server.wanted);
+  members.take("displaced", server.displaced);
+  members.take("displaced_by", server.displaced_by);
+  server.displaced_for = milliseconds_in(members, "displaced_for_ms");
+  members.take("gate_open", server.gate_open);
+  server.pid = members.number("pid");
+  members.take("used_bytes", server.used);
+  members.take("footprint_bytes", server.footprint);
+  members.take("running", server.running);
+  members.take("waiting", server.waiting);
+  members.take("front_port", server.front_port);
+  members.take("state_note", server.state_note);
+  members.take("failure", server.failure);
+  return server;
+}
+
+PoolInfo pool_in(const json::object& object) {
+  const Members members(object);
+  PoolInfo pool;
+  members.take("name", pool.name);
+  members.take("kind", pool.kind);
+  members.take("capacity_bytes", pool.capacity);
+  members.take("limit_bytes", pool.limit);
+  members.take("free_bytes", pool.free);
+  members.take("promised_bytes", pool.promised);
+  return pool;
+}
+
+RecordInfo record_in(const json::object& object) {
+  const Members members(object);
+  RecordInfo record;
+  record.number = static_cast<std::uint64_t>(members.number("n").value_or(0));
+  members.take("wall_ms", record.wall.unix_ms);
+  members.take("kind", record.kind);
+  members.take("name", record.name);
+  members.take("server", record.server);
+  members.take("text", record.text);
+  members.take("step", record.step);
+  members.take("steps", record.steps);
+  return record;
+}
+
+}  // namespace
+
+Result<DaemonStatus> read_status(std::string_view text) {
+  const Result<json::object> object = object_in(text);
+  if (!object) return fail(object.error());
+  const Members members(*object);
+  DaemonStatus status;
+  members.take("version", status.version);
+  members.take("pid", status.pid);
+  members.take("state_dir", status.state_dir);
+  members.take("address", status.address);
+  status.uptime = milliseconds_in(members, "uptime_ms").value_or(Duration{0});
+  for_each(*object, "servers",
+           [&](const json::object& each) { status.servers.push_back(server_in(each)); });
+  for_each(*object, "pools",
+           [&](const json::object& each) { status.pools.push_back(pool_in(each)); });
+  return status;
+}
+
+Result<ServerInfo> read_server(std::string_view text) {
+  const Result<json::object> object = object_in(text);
+  if (!object) return fail(object.error());
+  return server_in(*object);
+}
+
+Result<RecordInfo> read_record(std::string_view text) {
+  const Result<json::object> object = object_in(text);
+  if (!object) return fail(object.error());
+  return record_in(*object);
+}
+
+Result<std::vector<RecordInfo>> read_records(std::string_view text) {
+  const Result<json::object> object = object_in(text);
+  if (!object) return fail(object.error());
+  std::vector<RecordInfo> records;
+  for_each(*object, "records",
+           [&](const json::object& each) { records.push_back(record_in(each)); });
+  return records;
+}
+
+Result<std::vector<std::string>> read_lines(std::string_view text) {
+  const Result<json::object> object = object_in(text);
+  if (!object) return fail(object.error());
+  std::vector<std::string> lines;
+  const json::value* list = object->if_contains("lines");
+  if (list == nullptr || !list->is_array()) return lines;
+  for (const json::value& value : list->get_array()) {
+    if (value.is_string()) lines.emplace_back(value.get_string());
+  }
+  return lines;
+}
+
+Error read_error(int status, std::string_view body) {
+  Error error{ErrorCode::upstream, fmt::format("the reply has status {} and no reason", status)};
+  const Result<json::object> object = object_in(body);
+  const json::value* details = object ? object->if_contains("error") : nullptr;
+  if (details == nullptr || !details->is_object()) return error;
+  const Members members(details->get_object());
+  std::string code;
+  members.take("code", code);
+  members.take("message", error.message);
+  error.code = error_code_from_name(code).value_or(ErrorCode::upstream);
+  return error;
+}
+
+}  // namespace berth::client

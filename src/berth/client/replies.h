@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// The replies of the control API as values.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "berth/base/bytes.h"
+#include "berth/base/result.h"
+#include "berth/base/time.h"
+
+namespace berth::client {
+
+struct ServerInfo {
+  std::string name;
+  std::string kind;
+  std::string state;   ///< absent, starting, ready, stopping, failed, unkillable
+  std::string wanted;  ///< on_demand, on, off
+  bool displaced = false;
+  std::string displaced_by;
+  std::optional<Duration> displaced_for;
+  bool gate_open = true;
+  std::optional<std::int64_t> pid;
+  std::optional<Bytes> used;
+  Bytes footprint;
+  std::int64_t running = 0;
+  std::int64_t waiting = 0;
+  std::int64_t front_port = 0;  ///< 0: it has none
+  std::string state_note;
+  std::string failure;
+};
+
+struct PoolInfo {
+  std::string name;
+  std::string kind;
+  Bytes capacity;
+  Bytes limit;
+  std::optional<Bytes> free;
+  Bytes promised;
+};
+
+struct DaemonStatus {
+  std::string version;
+  std::int64_t pid = 0;
+  std::string state_dir;
+  std::string address;
+  Duration uptime{0};
+  std::vector<ServerInfo> servers;
+  std::vector<PoolInfo> pools;
+};
+
+/// One line of the story. See host::Record.
+struct RecordInfo {
+  std::uint64_t number = 0;
+  WallTime wall;
+  std::string kind;
+  std::string name;
+  std::string server;
+  std::string text;
+  std::int64_t step = 0;  ///< of a picture's progress
+  std::int64_t steps = 0;
+};
+
+/// Each reads the JSON of one reply. Members that are missing keep their defaults, so an older
+/// client understands a newer Berth. Errors: upstream if it is no JSON of the expected shape.
+Result<DaemonStatus> read_status(std::string_view json);
+Result<ServerInfo> read_server(std::string_view json);
+Result<RecordInfo> read_record(std::string_view json);
+Result<std::vector<RecordInfo>> read_records(std::string_view json);
+Result<std::vector<std::string>> read_lines(std::string_view json);
+
+/// Returns the error that a reply with that status and envelope stands for.
+Error read_error(int status, std::string_view body);
+
+}  // namespace berth::client
