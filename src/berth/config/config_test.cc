@@ -117,6 +117,7 @@ memory = {ram = "1GB", "gpu0.vram" = "6GB"}
 class = "batch"
 wanted = "on"
 drain_limit = "none"
+job_limit = "90s"
 start_deadline = "5min"
 stop_deadline = "1.5s"
 context = 16384
@@ -179,11 +180,13 @@ swap_guess = "500ms"
   coder.footprint = Footprint{{PoolShare{PoolId{0}, 6_GB}, PoolShare{PoolId{1}, 1_GB}}};
   coder.slots = 4;
   coder.drain_limit = std::nullopt;
+  coder.job_limit = 90s;
   coder.start_deadline = 5min;
   coder.stop_deadline = 1500ms;
   core::ServerConfig video;
   video.name = "video";
   video.job_class = core::ServerClass::video;
+  video.job_limit = 30min;
   EXPECT_THAT(config.core.servers, ElementsAre(coder, video));
 
   LlamaOptions llama;
@@ -280,6 +283,11 @@ TEST(Config, ADrainMayHaveNoLimit) {
   EXPECT_EQ(chat("").drain_limit, Duration{10min});
   EXPECT_EQ(chat("drain_limit = \"none\"").drain_limit, std::nullopt);
   EXPECT_EQ(chat("drain_limit = \"0s\"").drain_limit, Duration{0});
+}
+
+TEST(Config, APictureHasALimitAndAChatHasNone) {
+  EXPECT_EQ(chat("").job_limit, std::nullopt);
+  EXPECT_EQ(chat("job_limit = \"5s\"").job_limit, Duration{5s});
 }
 
 TEST(Config, SlotsOfALlamaServerAreItsParallelRequests) {

@@ -57,6 +57,9 @@ void read_shares(const Node::Table& table, const std::vector<core::PoolConfig>& 
             [](const core::PoolShare& a, const core::PoolShare& b) { return a.pool < b.pool; });
 }
 
+/// A picture that takes longer hangs: its client gets an error and its server is started anew.
+constexpr Duration kPictureLimit = 30min;
+
 /// `memory`: an amount in the first pool, or a table of amounts by pool.
 Reader memory(Draft& draft, const std::vector<core::PoolConfig>& pools) {
   return [&draft, &pools](const Entry& entry, Problems& problems) {
@@ -84,6 +87,7 @@ std::vector<Key> common_keys(Draft& draft, const std::vector<core::PoolConfig>& 
       {"class", named<ServerClass>(core.job_class, kClasses)},
       {"wanted", named<Wanted>(core.wanted, kWanted, kOffIsACommand)},
       {"drain_limit", duration_or_none(core.drain_limit)},
+      {"job_limit", duration_or_none(core.job_limit)},
       {"start_deadline", duration(core.start_deadline, kShortest)},
       {"stop_deadline", duration(core.stop_deadline, kShortest)},
   };
@@ -112,6 +116,7 @@ void read_server(const Section& section, Draft& draft, Reading& reading) {
   const ServerKind* kind = read_kind(section, reading.problems);
   if (kind == nullptr) return;
   draft.core.job_class = kind->job_class;
+  if (kind->job_class == ServerClass::image) draft.core.job_limit = kPictureLimit;
   std::vector<Key> keys = common_keys(draft, reading.config.core.pools);
   for (Key& key : kind->keys(draft.options, reading.paths))
     keys.push_back(std::move(key));

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "berth/process/keeper_files.h"
@@ -17,6 +18,25 @@ namespace {
 constexpr std::size_t kLineMax = 64 * 1024;
 constexpr std::size_t kBlock = 64 * 1024;
 constexpr int kBlocksPerRead = 4;
+
+/// What a progress bar writes last before it waits: erase the rest of the terminal's line.
+constexpr std::string_view kErase = "\x1b[K";
+
+struct LineEnd {
+  std::size_t at = std::string_view::npos;
+  std::size_t length = 0;
+  bool redraws = false;
+};
+
+/// A line ends with a newline. A progress bar draws its line again and again: each drawing ends
+/// with a carriage return or with the erase sequence and counts as a line of its own.
+LineEnd find_line_end(std::string_view bytes) {
+  const std::size_t plain = bytes.find_first_of("\r\n");
+  const std::size_t erase = bytes.find(kErase);
+  if (erase < plain) return {erase, kErase.size(), true};
+  if (plain == std::string_view::npos) return {};
+  return {plain, 1, bytes[plain] == '\r'};
+}
 
 struct FileId {
   dev_t device = 0;
@@ -114,14 +134,15 @@ bool LogFollower::open_next() {
 
 void LogFollower::split(std::string_view bytes, const LineFunction& line) {
   while (!bytes.empty()) {
-    const std::size_t newline = bytes.find('\n');
-    const std::string_view piece = bytes.substr(0, newline);
-    if (newline == std::string_view::npos) {
+    const LineEnd end = find_line_end(bytes);
+    const std::string_view piece = bytes.substr(0, end.at);
+    if (end.at == std::string_view::npos) {
       partial_.append(piece);
       if (partial_.size() >= kLineMax) flush(line);
       return;
     }
-    bytes.remove_prefix(newline + 1);
+    bytes.remove_prefix(end.at + end.length);
+    if (end.redraws && piece.empty() && partial_.empty()) continue;
     if (partial_.empty()) {
       line(piece);
     } else {

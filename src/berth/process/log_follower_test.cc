@@ -47,6 +47,13 @@ TEST_F(LogFollowerTest, ReadsLinesWhenTheyAreComplete) {
   EXPECT_THAT(flush(), ElementsAre());
 }
 
+TEST_F(LogFollowerTest, EachDrawingOfAProgressBarIsALine) {
+  append("\r  |=>  | 1/2\x1b[K");
+  EXPECT_THAT(read(), ElementsAre("  |=>  | 1/2"));
+  append("\r  |====| 2/2\x1b[K\ndone\n");
+  EXPECT_THAT(read(), ElementsAre("  |====| 2/2", "", "done"));
+}
+
 TEST_F(LogFollowerTest, FollowsALineOverARotation) {
   append("one\nbegin ");
   EXPECT_THAT(read(), ElementsAre("one"));

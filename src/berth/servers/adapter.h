@@ -87,6 +87,8 @@ class Adapter {
 
   /// Where requests go. Meaningful while it serves.
   virtual http::Endpoint endpoint() const = 0;
+  /// Turns a client's request into what this kind of server understands.
+  virtual http::Request upstream_request(http::Request request) { return request; }
   /// A request is about to be sent there.
   virtual std::unique_ptr<Work> begin_work(const http::Request& request) = 0;
 

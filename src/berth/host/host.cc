@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: Apache-2.0
+// Carrying out: each action of the core becomes a coroutine that ends in an event.
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "berth/host/host_impl.h"
+#include "berth/host/text.h"
+#include "berth/host/world.h"
+#include "berth/servers/failpoint.h"
+
+namespace berth::host {
+namespace {
+
+constexpr std::size_t kRecordsMax = 4096;
+/// The kernel answers a read of /proc in milliseconds; a process in D state can hold it up.
+constexpr Duration kProbeDeadline = 5s;
+
+}  // namespace
+
+HostImpl::HostImpl(Executor executor, config::Config config)
+    : executor_(std::move(executor)),
+      config_(std::move(config)),
+      core_config_(complete_config(config_)) {}
+
+HostImpl::~HostImpl() { *alive_token_ = false; }
+
+// ---- Events in ----------------------------------------------------------------------------------
+
+void HostImpl::post(core::Event event) {
+  if (going_down_) return;
+  inbox_.push_back(std::move(event));
+  if (std::exchange(applying_, true)) return;
+  while (!inbox_.empty()) {
+    const core::Event next = std::move(inbox_.front());
+    inbox_.pop_front();
+    const Journal::Stamp stamp = stamp_now();
+    journal_->write(stamp, next, core_config_);
+    if (const auto* ended = std::get_if<core::JobEnded>(&next)) {
+      const auto job = pending(ended->job);
+      if (job) step("job_done", job->server, fmt::format("job {}: {}", job->id.value,
+                                                         name(ended->how)));
+    }
+    const std::vector<core::Action> actions = scheduler_.apply(stamp.at, next);
+    for (const core::Action& action : actions) {
+      journal_->write(stamp, action, core_config_);
+      carry_out(action);
+    }
+  }
+  applying_ = false;
+  for (std::uint32_t i = 0; i < slots_.size(); ++i) {
+    const bool open = state().server(ServerId{i}).gate_open;
+    const std::size_t limit = open ? http::Spool::kLimitNormal : http::Spool::kLimitDraining;
+    if (slots_[i]->spool.limit() != limit) slots_[i]->spool.set_limit(limit);
+  }
+  changed_.set();
+  changed_.reset();
+}
+
+void HostImpl::user_asked(core::UserAsked::What what, ServerId server) {
+  post(core::UserAsked{what, server});
+}
+
+void HostImpl::carry_out(const core::Action& action) {
+  std::visit([this](const auto& a) { take(a); }, action);
+}
+
+// ---- Commit -------------------------------------------------------------------------------------
+
+void HostImpl::take(const core::Commit& action) {
+  Slot& slot = *slots_[action.row.server.value];
+  slot.commits.push_back(action);
+  if (!std::exchange(slot.committing, true)) spawn(executor_, pump_commits(action.row.server));
+}
+
+/// Rows of one server are written in order.
+Task<void> HostImpl::pump_commits(ServerId server) {
+  Slot& slot = *slots_[server.value];
+  while (!slot.commits.empty()) {
+    const core::Commit commit = slot.commits.front();
+    slot.commits.pop_front();
+    auto frozen = co_await freeze_launch(server, commit.row);
+    core::EffectResult result;
+    if (!frozen) {
+      result.error = frozen.error();
+    } else {
+      std::string launch_json = process::to_json(slot.launch);
+      auto stored = co_await store_row(commit.row, std::move(launch_json));
+      if (!stored) result.error = stored.error();
+    }
+    if (!result.error) {
+      const bool displaced = commit.row.displaced.has_value();
+      const bool cleared = std::exchange(slot.recorded_displaced, displaced) && !displaced;
+      if (displaced) step("row_committed", server, "its displacement is on the disk");
+      if (cleared) step("row_cleared", server, "its displacement is over");
+    }
+    post(core::EffectEnded{commit.effect, result});
+  }
+  slot.committing = false;
+}
+
+/// A new start gets a fresh launch spec from the configuration; a displaced server comes back with
+/// the one it was started with.
+Task<Status> HostImpl::freeze_launch(ServerId server, core::Row row) {
+  Slot& slot = *slots_[server.value];
+  if (row.generation <= slot.launch_generation) co_return Status{};
+  if (!row.displaced || slot.launch.argv.empty()) {
+    auto fresh = co_await slot.adapter->launch_spec();
+    if (!fresh) co_return fail(fresh.error());
+    slot.launch = *fresh;
+  }
+  slot.launch_generation = row.generation;
+  co_return Status{};
+}
+
+Task<Status> HostImpl::store_row(core::Row row, std::string launch_json) {
+  struct Answer {
+    Event done;
+    Status status;
+  };
+  const auto answer = std::make_shared<Answer>();
+  const Executor executor = executor_;
+  store_->put(to_store(row, core_config_, std::move(launch_json), stamp_now()),
+              [answer, executor](Status status) {
+                berth::post(executor, [answer, status = std::move(status)] {
+                  answer->status = status;
+                  answer->done.set();
+                });
+              });
+  co_await answer->done.wait();
+  co_return answer->status;
+}
+
+// ---- MoveTo -------------------------------------------------------------------------------------
+
+void HostImpl::take(const core::MoveTo& action) {
+  if (action.rung == core::Rung::resident) {
+    spawn(executor_, start_server(action));
+  } else {
+    spawn(executor_, stop_server(action));
+  }
+}
+
+Task<void> HostImpl::start_server(core::MoveTo move) {
+  Slot& slot = *slots_[move.server.value];
+  while (slot.moving) {
+    co_await slot.moved.wait();
+  }
+  slot.moving = true;
+  Event abort;
+  slot.abort = &abort;
+  servers::StartContext context;
+  context.generation = move.generation;
+  context.launch = slot.launch;
+  context.deadline = move.deadline;
+  context.abort = &abort;
+  auto started = co_await slot.adapter->start(std::move(context));
+  slot.abort = nullptr;
+  slot.moving = false;
+  note_session(move.server, move.generation);
+  slot.moved.set();
+  slot.moved.reset();
+  core::EffectResult result;
+  if (!started) result.error = started.error();
+  if (started) result.state_restored = started->state_restored;
+  post(core::EffectEnded{move.effect, result});
+}
+
+Task<void> HostImpl::stop_server(core::MoveTo move) {
+  Slot& slot = *slots_[move.server.value];
+  if (slot.abort != nullptr) slot.abort->set();
+  while (slot.moving) {
+    co_await slot.moved.wait();
+  }
+  slot.moving = true;
+  note_session(move.server, move.generation);
+  if (state().server(move.server).displaced) {
+    step("drained", move.server, "nothing of ours runs there any more");
+  }
+  auto stopped = co_await slot.adapter->stop(move.keep, move.deadline);
+  slot.moving = false;
+  slot.moved.set();
+  slot.moved.reset();
+  core::EffectResult result;
+  if (!stopped) result.error = stopped.error();
+  post(core::EffectEnded{move.effect, result});
+}
+
+// ---- Jobs, timers, answers ----------------------------------------------------------------------
+
+void HostImpl::take(const core::Dispatch& action) {
+  const auto job = pending(action.job);
+  if (!job) return post(core::JobEnded{action.job, core::JobEnd::cancelled});
+  job->granted = true;
+  step("dispatched", action.server, fmt::format("job {}", action.job.value));
+  job->answered.set();
+  const auto& limit = core_config_.servers[action.server.value].job_limit;
+  if (limit) spawn(executor_, cut_after(job, *limit));
+}
+
+Task<void> HostImpl::cut_after(std::shared_ptr<PendingJob> job, Duration limit) {
+  co_await delay(limit);
+  if (!job->over) job->cut.set();
+}
+
+void HostImpl::take(const core::Cancel& action) {
+  const auto job = pending(action.job);
+  if (job) job->cut.set();
+}
+
+void HostImpl::take(const core::SetTimer& action) {
+  const Duration wait = action.at - stamp_now().at;
+  spawn(executor_, fire_after(action, std::max(wait, Duration{0})));
+}
+
+Task<void> HostImpl::fire_after(core::SetTimer timer, Duration wait) {
+  co_await delay(wait);
+  post(core::TimerFired{timer.timer});
+}
+
+void HostImpl::take(const core::Reject& action) {
+  const auto job = pending(action.job);
+  if (!job) return;
+  job->error = action.error;
+  job->retry_after = action.retry_after;
+  job->over = true;
+  jobs_.erase(action.job);
+  job->answered.set();
+}
+
+void HostImpl::take(const core::Announce& action) {
+  keep(journal_->decision(stamp_now(), action, core_config_));
+  const bool displaced = state().server(action.server).displaced.has_value();
+  if (action.reason == core::Reason::gate_closed) {
+    step("gate_closed", action.server, "new requests wait");
+  }
+  if (action.reason == core::Reason::room_seen ||
+      action.reason == core::Reason::room_seen_oversize) {
+    step(displaced ? "room_for_victim" : "room_for_newcomer", action.server, "memory is seen free");
+  }
+  if (action.reason == core::Reason::comes_back && !action.victims.empty()) {
+    step("linger_over", action.victims.front(), "it was idle long enough");
+  }
+}
+
+// ---- Memory -------------------------------------------------------------------------------------
+
+void HostImpl::take(const core::Measure& action) { spawn(executor_, measure(action.effect)); }
+
+Task<void> HostImpl::measure(EffectId effect) {
+  core::Measured measured = co_await sample(effect);
+  post(std::move(measured));
+}
+
+Task<core::Measured> HostImpl::sample(EffectId effect) {
+  struct Answer {
+    Event done;
+    std::optional<ProbeThread::Sample> sample;
+  };
+  const auto answer = std::make_shared<Answer>();
+  std::vector<pid_t> ids;
+  for (const Session& session : sessions_) ids.push_back(session.id);
+  const Executor executor = executor_;
+  probe_.read(std::move(ids), [answer, executor](ProbeThread::Sample sample) {
+    berth::post(executor, [answer, sample = std::move(sample)] {
+      answer->sample = sample;
+      answer->done.set();
+    });
+  });
+  const bool answered = co_await answer->done.wait_for(kProbeDeadline);
+  if (!answered) {
+    core::Measured stuck{.effect = effect};
+    stuck.error = Error{ErrorCode::deadline, "the probe is stuck: /proc does not answer"};
+    co_return stuck;
+  }
+  core::Measured measured = to_measured(effect, *answer->sample);
+  if (!measured.error) {
+    newest_sample_ = measured;
+    sampled_ = true;
+    journal_->memory(stamp_now(), measured, core_config_);
+  }
+  co_return measured;
+}
+
+core::Measured HostImpl::to_measured(EffectId effect, const ProbeThread::Sample& sample) {
+  core::Measured measured{.effect = effect};
+  if (!sample) {
+    measured.error = sample.error();
+    return measured;
+  }
+  for (std::uint32_t i = 0; i < core_config_.pools.size(); ++i) {
+    const Bytes capacity = core_config_.pools[i].capacity;
+    measured.pools.push_back({PoolId{i}, capacity, capacity, {}});
+  }
+  for (const probe::ProcessMemory& process : *sample) {
+    const auto session = std::find_if(sessions_.begin(), sessions_.end(), [&](const Session& s) {
+      return s.id == process.session;
+    });
+    if (session == sessions_.end() || process.pss.count == 0) continue;
+    const auto& shares = core_config_.servers[session->server.value].footprint.shares;
+    const PoolId pool = shares.empty() ? PoolId{0} : shares.front().pool;
+    measured.pools[pool.value].free -= process.pss;
+    measured.holders.push_back({process.pid, process.program, session->server,
+                                session->generation, {{{pool, process.pss}}}});
+  }
+  // A session that holds nothing and whose server is not resident is over.
+  std::erase_if(sessions_, [&](const Session& session) {
+    const bool holds = std::any_of(
+        measured.holders.begin(), measured.holders.end(), [&](const core::Holder& holder) {
+          return holder.server == session.server && holder.generation == session.generation;
+        });
+    const process::Process* process = slots_[session.server.value]->adapter->process();
+    const bool lives = process != nullptr && process->identity().session == session.id &&
+                       process->running();
+    return !holds && !lives;
+  });
+  return measured;
+}
+
+void HostImpl::note_session(ServerId server, Generation generation) {
+  const process::Process* process = slots_[server.value]->adapter->process();
+  if (process == nullptr) return;
+  const pid_t id = process->identity().session;
+  const bool known = std::any_of(sessions_.begin(), sessions_.end(),
+                                 [&](const Session& session) { return session.id == id; });
+  if (!known && id > 0) sessions_.push_back({id, server, generation});
+}
+
+Task<void> HostImpl::refresh() { static_cast<void>(co_await sample(EffectId{0})); }
+
+// ---- Records ------------------------------------------------------------------------------------
+
+void HostImpl::keep(Record record) {
+  records_.push_back(std::move(record));
+  if (records_.size() > kRecordsMax) records_.pop_front();
+  recorded_.set();
+  recorded_.reset();
+}
+
+/// Each step of an offload cycle has the name of its failpoint.
+void HostImpl::step(std::string_view name, ServerId server, std::string text) {
+  keep(journal_->step(stamp_now(), name, server_name(server), std::move(text)));
+  servers::failpoint(name);
+}
+
+/// The adapter says what it does; who the server is in this cycle is known here.
+void HostImpl::adapter_step(ServerId server, std::string_view name, std::string text) {
+  const bool victim = state().servers.size() > server.value &&
+                      state().server(server).displaced.has_value();
+  std::string full(name);
+  if (name == "stopping" || name == "gone" || name == "ready") {
+    full = fmt::format("{}_{}", victim ? "victim" : "newcomer", name);
+  }
+  step(full, server, std::move(text));
+}
+
+Task<std::vector<Record>> HostImpl::records_after(std::uint64_t number, Event& gone) {
+  while (true) {
+    std::vector<Record> out;
+    for (const Record& record : records_) {
+      if (record.number > number) out.push_back(record);
+    }
+    if (!out.empty() || gone.is_set()) co_return out;
+    std::vector<Event*> events;
+    events.push_back(&gone);
+    events.push_back(&recorded_);
+    static_cast<void>(co_await wait_any(std::move(events)));
+  }
+}
+
+}  // namespace berth::host

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// The shell's one object. Events go in by post(), the core's actions come out and are carried out.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "berth/core/scheduler.h"
+#include "berth/host/host.h"
+#include "berth/host/journal.h"
+#include "berth/host/probe_thread.h"
+#include "berth/process/alive_lock.h"
+#include "berth/process/directories.h"
+#include "berth/store/store_thread.h"
+
+namespace berth::host {
+
+/// What the host knows of a job between its arrival and its end.
+struct PendingJob {
+  JobId id;
+  ServerId server;
+  Event answered;  ///< granted or rejected
+  Event cut;
+  bool granted = false;
+  bool over = false;  ///< the core knows it no more
+  std::optional<Error> error;
+  std::optional<Duration> retry_after;
+};
+
+class HostImpl final : public Host {
+ public:
+  HostImpl(Executor executor, config::Config config);
+  ~HostImpl() override;
+
+  /// Everything that can fail; after it the core has been told of the world.
+  Task<Status> open();
+
+  std::unique_ptr<Job> submit(JobRequest request) override;
+  void user_asked(core::UserAsked::What what, ServerId server) override;
+  Task<Status> settled(ServerId server) override;
+  const config::Config& config() const override { return config_; }
+  std::optional<ServerId> find(std::string_view name) const override;
+  servers::Adapter& adapter(ServerId server) override { return *slots_[server.value]->adapter; }
+  const core::State& state() const override { return scheduler_.state(); }
+  HostStatus status() const override;
+  std::vector<std::string> log_tail(ServerId server, int lines) const override;
+  Task<void> refresh() override;
+  const std::deque<Record>& records() const override { return records_; }
+  Task<std::vector<Record>> records_after(std::uint64_t number, Event& gone) override;
+  void set_front_port(ServerId server, std::uint16_t port) override;
+  Task<void> shut_down() override;
+
+  // For JobImpl.
+  void post(core::Event event);
+  std::shared_ptr<PendingJob> pending(JobId id) const;
+  http::Spool& spool(ServerId server) { return slots_[server.value]->spool; }
+
+ private:
+  struct Slot {
+    std::unique_ptr<servers::Adapter> adapter;
+    process::LaunchSpec launch;
+    Generation launch_generation;   ///< which start `launch` was frozen for
+    std::deque<core::Commit> commits;
+    bool committing = false;
+    bool recorded_displaced = false;
+    Event* abort = nullptr;         ///< of the start that is under way
+    bool moving = false;
+    Event moved;                    ///< pulsed when a move has ended
+    http::Spool spool;
+    std::uint16_t front_port = 0;
+  };
+
+  struct Session {
+    pid_t id = 0;
+    ServerId server;
+    Generation generation;
+  };
+
+  // Actions.
+  void carry_out(const core::Action& action);
+  void take(const core::Commit& action);
+  void take(const core::MoveTo& action);
+  void take(const core::Dispatch& action);
+  void take(const core::Cancel& action);
+  void take(const core::Measure& action);
+  void take(const core::SetTimer& action);
+  void take(const core::Reject& action);
+  void take(const core::Announce& action);
+  Task<void> pump_commits(ServerId server);
+  Task<Status> freeze_launch(ServerId server, core::Row row);
+  Task<Status> store_row(core::Row row, std::string launch_json);
+  Task<void> start_server(core::MoveTo move);
+  Task<void> stop_server(core::MoveTo move);
+  Task<void> fire_after(core::SetTimer timer, Duration wait);
+  Task<void> cut_after(std::shared_ptr<PendingJob> job, Duration limit);
+
+  // Memory.
+  Task<core::Measured> sample(EffectId effect);
+  Task<void> measure(EffectId effect);
+  void note_session(ServerId server, Generation generation);
+  core::Measured to_measured(EffectId effect, const ProbeThread::Sample& sample);
+
+  // Records.
+  void step(std::string_view name, ServerId server, std::string text);
+  void adapter_step(ServerId server, std::string_view name, std::string text);
+  void keep(Record record);
+  const std::string& server_name(ServerId server) const {
+    return core_config_.servers[server.value].name;
+  }
+
+  // Recovery.
+  Status make_directories();
+  void make_adapters();
+  Task<std::vector<core::FoundServer>> find_servers(std::vector<store::ServerRow> rows);
+  Task<void> put_out_strangers(std::vector<process::FoundDirectory> found);
+  std::string places_root() const { return config_.state_dir + "/servers"; }
+  Task<void> stop_for_good(ServerId server, Event* done);
+
+  Executor executor_;
+  config::Config config_;
+  core::Config core_config_;
+  std::optional<process::AliveLock> alive_;
+  std::unique_ptr<store::StoreThread> store_;
+  std::unique_ptr<Journal> journal_;
+  ProbeThread probe_;
+  bool probe_busy_ = false;
+  core::Scheduler scheduler_;
+  std::vector<std::unique_ptr<Slot>> slots_;
+  std::vector<Session> sessions_;
+  std::map<JobId, std::shared_ptr<PendingJob>> jobs_;
+  std::uint64_t last_job_ = 0;
+  std::deque<core::Event> inbox_;
+  bool applying_ = false;
+  bool recovered_ = false;
+  bool going_down_ = false;
+  std::deque<Record> records_;
+  Event changed_;  // pulsed after each event
+  Event recorded_; // pulsed with each record
+  core::Measured newest_sample_;
+  bool sampled_ = false;
+  std::shared_ptr<bool> alive_token_ = std::make_shared<bool>(true);  // for posts of other threads
+};
+
+}  // namespace berth::host

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+// Jobs between the gateway and the core, and the status that people see.
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "berth/core/admission.h"
+#include "berth/host/host_impl.h"
+#include "berth/host/text.h"
+#include "berth/host/world.h"
+
+namespace berth::host {
+namespace {
+
+class JobImpl final : public Job {
+ public:
+  JobImpl(HostImpl& host, std::shared_ptr<PendingJob> job) : host_(host), job_(std::move(job)) {}
+  ~JobImpl() override {
+    if (job_->granted) {
+      ended(core::JobEnd::failed);
+    } else {
+      withdraw();
+    }
+  }
+
+  JobId id() const override { return job_->id; }
+
+  Task<Status> granted(Event& gone) override {
+    std::vector<Event*> events;
+    events.push_back(&job_->answered);
+    events.push_back(&gone);
+    const Duration max_hold = host_.config().max_hold;
+    static_cast<void>(co_await wait_any(std::move(events), max_hold));
+    if (job_->error) co_return fail(*job_->error);
+    if (gone.is_set()) {
+      if (job_->granted) {
+        ended(core::JobEnd::cancelled);
+      } else {
+        withdraw();
+      }
+      co_return fail(ErrorCode::cancelled, "the client left while its request waited");
+    }
+    if (job_->granted) co_return Status{};
+    withdraw();
+    co_return fail(ErrorCode::held_too_long,
+                   fmt::format("server \"{}\" could not take the request within max_hold ({}); "
+                               "`berth explain` says why",
+                               host_.state().server(job_->server).config.name, to_text(max_hold)));
+  }
+
+  std::optional<std::int64_t> retry_after_seconds() const override {
+    if (!job_->retry_after) return std::nullopt;
+    return std::max<std::int64_t>(
+        std::chrono::ceil<std::chrono::seconds>(*job_->retry_after).count(), 1);
+  }
+
+  servers::Adapter& adapter() override { return host_.adapter(job_->server); }
+  Event& cut() override { return job_->cut; }
+  http::Spool& spool() override { return host_.spool(job_->server); }
+
+  void withdraw() override {
+    if (job_->over) return;
+    if (!job_->granted) job_->over = true;
+    host_.post(core::JobWithdrawn{job_->id});
+  }
+
+  void ended(core::JobEnd how) override {
+    if (std::exchange(job_->over, true)) return;
+    host_.post(core::JobEnded{job_->id, how});
+  }
+
+ private:
+  HostImpl& host_;
+  // Shared with the host's table, which forgets it when the core does.
+  std::shared_ptr<PendingJob> job_;
+};
+
+std::string text_of(const std::optional<Error>& error) { return error ? error->message : ""; }
+
+}  // namespace
+
+std::shared_ptr<PendingJob> HostImpl::pending(JobId id) const {
+  const auto found = jobs_.find(id);
+  return found == jobs_.end() ? nullptr : found->second;
+}
+
+std::unique_ptr<Job> HostImpl::submit(JobRequest request) {
+  const auto job = std::make_shared<PendingJob>();
+  job->id = JobId{++last_job_};
+  job->server = request.server;
+  if (going_down_) {
+    job->over = true;
+    job->error = Error{ErrorCode::shutting_down, "Berth is going down; try again when it is back"};
+    job->answered.set();
+    return std::make_unique<JobImpl>(*this, job);
+  }
+  std::erase_if(jobs_, [](const auto& entry) { return entry.second->over; });
+  jobs_.emplace(job->id, job);
+  step("job_arrived", request.server,
+       fmt::format("job {} ({}) from {}", job->id.value, name(request.job_class), request.client));
+  post(core::JobArrived{.job = job->id,
+                        .server = request.server,
+                        .job_class = request.job_class,
+                        .client = request.client});
+  return std::make_unique<JobImpl>(*this, job);
+}
+
+Task<Status> HostImpl::settled(ServerId server) {
+  while (!going_down_) {
+    const core::Server& each = state().server(server);
+    const bool resident = each.state == core::ServerState::ready && !each.retiring;
+    const bool moving = each.move.has_value() || !each.commits.empty() || each.retiring;
+    const bool failed = each.state == core::ServerState::failed ||
+                        each.state == core::ServerState::unkillable;
+    if (failed) co_return fail(each.failure.value_or(Error{ErrorCode::internal, "it failed"}));
+    if (each.wanted == core::Wanted::off && !resident && !moving) co_return Status{};
+    if (each.wanted != core::Wanted::off && (resident || each.displaced)) co_return Status{};
+    co_await changed_.wait();
+  }
+  co_return fail(ErrorCode::shutting_down, "Berth is going down");
+}
+
+std::optional<ServerId> HostImpl::find(std::string_view name) const {
+  return find_server(core_config_, name);
+}
+
+void HostImpl::set_front_port(ServerId server, std::uint16_t port) {
+  slots_[server.value]->front_port = port;
+}
+
+std::vector<std::string> HostImpl::log_tail(ServerId server, int lines) const {
+  auto found = process::scan(places_root());
+  if (!found) return {};
+  const process::FoundDirectory* newest = nullptr;
+  for (const process::FoundDirectory& each : *found) {
+    if (each.server == server_name(server)) newest = &each;  // oldest generation first
+  }
+  return newest == nullptr ? std::vector<std::string>{}
+                           : process::log_tail(newest->directory, lines);
+}
+
+HostStatus HostImpl::status() const {
+  HostStatus out;
+  for (std::uint32_t i = 0; i < state().servers.size(); ++i) {
+    const core::Server& server = state().servers[i];
+    ServerStatus each;
+    each.name = server.config.name;
+    each.kind = config::kind_name(config_.servers[i]);
+    each.state = name(server.state);
+    each.wanted = name(server.wanted);
+    each.displaced = server.displaced.has_value();
+    if (server.displaced) each.displaced_by = server_name(server.displaced->by);
+    each.gate_open = server.gate_open;
+    each.generation = server.generation;
+    process::Process* process = slots_[i]->adapter->process();
+    if (process != nullptr && process->running()) each.pid = process->identity().pid;
+    if (sampled_) {
+      each.used = Bytes{};
+      for (const core::Holder& holder : newest_sample_.holders) {
+        if (holder.server != ServerId{i}) continue;
+        for (const core::PoolShare& share : holder.bytes.shares) *each.used += share.bytes;
+      }
+    }
+    for (const core::PoolShare& share : server.config.footprint.shares) {
+      each.footprint += share.bytes;
+    }
+    each.footprint_source = name(server.config.source);
+    each.running = server.running.size();
+    each.waiting = server.queue.size();
+    each.front_port = slots_[i]->front_port;
+    each.state_note = slots_[i]->adapter->state_note();
+    each.failure = text_of(server.failure);
+    out.servers.push_back(std::move(each));
+  }
+  for (std::uint32_t i = 0; i < core_config_.pools.size(); ++i) {
+    const core::PoolConfig& pool = core_config_.pools[i];
+    const core::PoolSample& sample = state().sample[i];
+    PoolStatus each{.name = pool.name,
+                    .kind = std::string(name(pool.kind)),
+                    .capacity = sample.capacity,
+                    .limit = core::limit_of(sample.capacity, sample.foreign, core_config_.policy),
+                    .free = std::nullopt,
+                    .promised = state().ledger.promised(PoolId{i})};
+    if (sampled_) each.free = newest_sample_.pools[i].free;
+    out.pools.push_back(std::move(each));
+  }
+  return out;
+}
+
+}  // namespace berth::host

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+// Coming up and going down: state directory, store, what is found alive, and the end.
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "berth/host/host_impl.h"
+#include "berth/host/world.h"
+#include "berth/servers/llama_server.h"
+#include "berth/servers/sd_server.h"
+
+namespace berth::host {
+namespace {
+
+/// A picture whose client is gone is awaited this long where no job_limit is configured.
+constexpr Duration kPictureLimit = 30min;
+/// Old logs of a server that are kept.
+constexpr int kDirectoriesKept = 10;
+constexpr Duration kKeeperDeadline = 5s;
+
+Status make_private_directory(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error || ::chmod(path.c_str(), 0700) != 0) {
+    return fail(ErrorCode::io, fmt::format("cannot make the directory {}: {}", path,
+                                           error ? error.message() : strerror(errno)));
+  }
+  return {};
+}
+
+std::string saved_directory(const std::string& state_dir, const std::string& name) {
+  return fmt::format("{}/saved/{}", state_dir, name);
+}
+
+/// Waits until the process has ended; at once if it is gone.
+Task<void> wait_for_end(pid_t pid, Duration deadline) {
+  const int fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+  if (fd < 0) co_return;
+  const auto stop = std::make_shared<Event>();
+  struct Expire {
+    static Task<void> run(std::shared_ptr<Event> event, Duration limit) {
+      co_await delay(limit);
+      event->set();
+    }
+  };
+  const Executor executor = co_await this_executor();
+  spawn(executor, Expire::run(stop, deadline));
+  static_cast<void>(co_await wait_readable(fd, stop.get()));
+  ::close(fd);
+}
+
+}  // namespace
+
+Task<Result<std::unique_ptr<Host>>> Host::start(Executor executor, config::Config config) {
+  auto host = std::make_unique<HostImpl>(std::move(executor), std::move(config));
+  auto opened = co_await host->open();
+  if (!opened) co_return fail(opened.error());
+  std::unique_ptr<Host> out = std::move(host);
+  co_return out;
+}
+
+Status HostImpl::make_directories() {
+  std::vector<std::string> paths = {config_.state_dir, places_root(), config_.state_dir + "/run",
+                                    config_.state_dir + "/saved"};
+  for (const core::ServerConfig& server : core_config_.servers) {
+    paths.push_back(saved_directory(config_.state_dir, server.name));
+  }
+  for (const std::string& path : paths) {
+    const Status made = make_private_directory(path);
+    if (!made) return made;
+  }
+  return {};
+}
+
+void HostImpl::make_adapters() {
+  const auto help = std::make_shared<servers::HelpCache>();
+  for (std::uint32_t i = 0; i < core_config_.servers.size(); ++i) {
+    const core::ServerConfig& server = core_config_.servers[i];
+    const servers::Places places{.servers_root = places_root(),
+                                 .run_dir = config_.state_dir + "/run",
+                                 .saved_dir = saved_directory(config_.state_dir, server.name),
+                                 .alive_lock = config_.state_dir + "/alive.lock"};
+    auto slot = std::make_unique<Slot>();
+    if (const auto* llama = std::get_if<config::LlamaOptions>(&config_.servers[i].kind)) {
+      slot->adapter = std::make_unique<servers::LlamaServer>(server.name, *llama, places, help);
+    } else {
+      slot->adapter = std::make_unique<servers::SdServer>(
+          server.name, std::get<config::SdOptions>(config_.servers[i].kind), places, help,
+          server.job_limit.value_or(kPictureLimit));
+    }
+    const ServerId id{i};
+    slot->adapter->on_step = [this, id](std::string_view name, std::string text) {
+      adapter_step(id, name, std::move(text));
+    };
+    slot->adapter->on_progress = [this, id](servers::Progress progress) {
+      keep(journal_->progress(stamp_now(), server_name(id), progress));
+    };
+    slot->adapter->on_exit = [this, id](Generation generation, std::string how) {
+      post(core::ServerChanged{id, generation, core::ServerChanged::Fact::exited, std::move(how)});
+    };
+    slots_.push_back(std::move(slot));
+  }
+}
+
+Task<Status> HostImpl::open() {
+  const Status made = make_directories();
+  if (!made) co_return made;
+  auto lock = process::AliveLock::acquire(config_.state_dir + "/alive.lock");
+  if (!lock) co_return fail(lock.error());
+  alive_.emplace(std::move(*lock));
+  auto store = store::Store::open(config_.state_dir + "/berth.db");
+  if (!store) co_return fail(store.error());
+  auto rows = store->rows();
+  if (!rows) co_return fail(rows.error());
+  store_ = std::make_unique<store::StoreThread>(std::move(*store));
+  auto journal = Journal::open(config_.state_dir + "/journal.jsonl");
+  if (!journal) co_return fail(journal.error());
+  journal_ = std::move(*journal);
+  make_adapters();
+
+  std::vector<core::FoundServer> found = co_await find_servers(*rows);
+  core::Recovered world{.config = core_config_, .rows = {}, .found = std::move(found)};
+  const Journal::Stamp now = stamp_now();
+  for (const store::ServerRow& row : *rows) {
+    const auto id = find_server(core_config_, row.name);
+    if (!id) continue;  // no longer configured
+    world.rows.push_back(to_core(row, core_config_, now));
+    slots_[id->value]->recorded_displaced = row.displaced.has_value();
+  }
+  post(std::move(world));
+  co_return Status{};
+}
+
+/// Takes over what is alive. Of two keepers for one server the newest stays, and nothing survives
+/// that no configured server owns.
+Task<std::vector<core::FoundServer>> HostImpl::find_servers(std::vector<store::ServerRow> rows) {
+  std::vector<core::FoundServer> out;
+  auto scanned = process::scan(places_root());
+  if (!scanned) co_return out;
+  std::map<std::uint32_t, process::FoundDirectory> newest;
+  std::vector<process::FoundDirectory> strangers;
+  for (process::FoundDirectory& each : *scanned) {
+    const auto id = find_server(core_config_, each.server);
+    const bool starting = each.keeper_alive && !each.identity && !each.exit;
+    if (!id || (!each.alive && !starting)) {
+      if (each.session_members > 0) strangers.push_back(each);
+      continue;
+    }
+    const auto older = newest.find(id->value);
+    if (older != newest.end()) strangers.push_back(older->second);
+    newest.insert_or_assign(id->value, each);
+  }
+  co_await put_out_strangers(std::move(strangers));
+  for (const store::ServerRow& row : rows) {
+    const auto id = find_server(core_config_, row.name);
+    if (!id) continue;
+    Slot& slot = *slots_[id->value];
+    slot.launch_generation = Generation{row.generation};
+    auto launch = process::launch_spec_from_json(row.launch_spec);
+    if (launch) slot.launch = *launch;
+  }
+  for (const auto& [index, directory] : newest) {
+    Slot& slot = *slots_[index];
+    auto adopted = co_await slot.adapter->adopt(directory.generation, slot.launch);
+    if (!adopted && adopted.error().code == ErrorCode::not_found) continue;
+    note_session(ServerId{index}, directory.generation);
+    out.push_back({ServerId{index}, directory.generation, adopted.has_value()});
+  }
+  for (const core::ServerConfig& server : core_config_.servers) {
+    static_cast<void>(
+        process::remove_old_directories(places_root(), server.name, kDirectoriesKept));
+  }
+  co_return out;
+}
+
+Task<void> HostImpl::put_out_strangers(std::vector<process::FoundDirectory> found) {
+  for (const process::FoundDirectory& each : found) {
+    static_cast<void>(process::signal_session(each.directory, SIGKILL));
+    if (each.identity) co_await wait_for_end(each.identity->pid, kKeeperDeadline);
+    keep(journal_->step(stamp_now(), "stranger_stopped", each.server,
+                        fmt::format("generation {} of \"{}\" was found alive and is not wanted",
+                                    each.generation.value, each.server)));
+  }
+}
+
+// ---- Going down ---------------------------------------------------------------------------------
+
+Task<void> HostImpl::shut_down() {
+  going_down_ = true;
+  const Error error{ErrorCode::shutting_down, "Berth is going down; try again when it is back"};
+  for (const auto& [id, job] : jobs_) {
+    job->over = true;
+    if (!job->granted) job->error = error;
+    job->answered.set();
+    job->cut.set();
+  }
+  std::vector<std::unique_ptr<Event>> ends;
+  for (std::uint32_t i = 0; i < slots_.size(); ++i) {
+    ends.push_back(std::make_unique<Event>());
+    spawn(executor_, stop_for_good(ServerId{i}, ends.back().get()));
+  }
+  for (const auto& end : ends) {
+    co_await end->wait();
+  }
+}
+
+Task<void> HostImpl::stop_for_good(ServerId server, Event* done) {
+  Slot& slot = *slots_[server.value];
+  if (slot.abort != nullptr) slot.abort->set();
+  while (slot.moving) {
+    co_await slot.moved.wait();
+  }
+  slot.moving = true;
+  const core::ServerConfig& config = core_config_.servers[server.value];
+  static_cast<void>(co_await slot.adapter->stop(/*keep=*/true, config.stop_deadline));
+  process::Process* process = slot.adapter->process();
+  if (process != nullptr) {
+    static_cast<void>(process->signal_session(SIGKILL));
+    co_await wait_for_end(process->identity().keeper_pid, kKeeperDeadline);
+  }
+  done->set();
+}
+
+}  // namespace berth::host

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "berth/host/text.h"
+
+#include <fmt/format.h>
+
+namespace berth::host {
+namespace {
+
+std::string server_name(const core::Config& config, ServerId id) {
+  return config.servers.at(id.value).name;
+}
+
+std::string names(const core::Config& config, const std::vector<ServerId>& ids) {
+  std::string text;
+  for (const ServerId id : ids) {
+    text += fmt::format("{}\"{}\"", text.empty() ? "" : ", ", server_name(config, id));
+  }
+  return text;
+}
+
+/// "500 MiB + 300 MiB on the books = 800 MiB of at most 750 MiB in pool "ram"".
+std::string sum(const core::Announce& decision, const core::Config& config) {
+  if (!decision.numbers) return "no memory is counted for it";
+  const core::Admission& n = *decision.numbers;
+  return fmt::format("{} + {} on the books = {} of at most {} in pool \"{}\" ({} in all)",
+                     to_text(n.need), to_text(n.others), to_text(n.need + n.others),
+                     to_text(n.limit), config.pools.at(n.pool.value).name, to_text(n.capacity));
+}
+
+std::string free_now(const core::Announce& decision) {
+  if (!decision.numbers) return "no memory is counted for it";
+  return fmt::format("{} free, {} needed", to_text(decision.numbers->free),
+                     to_text(decision.numbers->need));
+}
+
+std::string error_text(const core::Announce& decision) {
+  return decision.error ? decision.error->message : "no reason is known";
+}
+
+}  // namespace
+
+std::string_view name(core::Reason reason) {
+  switch (reason) {
+    case core::Reason::fits: return "fits";
+    case core::Reason::offload: return "offload";
+    case core::Reason::oversize: return "oversize";
+    case core::Reason::impossible: return "impossible";
+    case core::Reason::waits_for_turn: return "waits_for_turn";
+    case core::Reason::gate_closed: return "gate_closed";
+    case core::Reason::claim_fell: return "claim_fell";
+    case core::Reason::drain_limit: return "drain_limit";
+    case core::Reason::room_seen: return "room_seen";
+    case core::Reason::room_seen_oversize: return "room_seen_oversize";
+    case core::Reason::room_not_seen: return "room_not_seen";
+    case core::Reason::ready: return "ready";
+    case core::Reason::restored: return "restored";
+    case core::Reason::comes_back: return "comes_back";
+    case core::Reason::start_failed: return "start_failed";
+    case core::Reason::stop_failed: return "stop_failed";
+    case core::Reason::exited: return "exited";
+    case core::Reason::stopped_by_user: return "stopped_by_user";
+    case core::Reason::started_by_user: return "started_by_user";
+    case core::Reason::saved_state_cleared: return "saved_state_cleared";
+    case core::Reason::commit_failed: return "commit_failed";
+    case core::Reason::recovered_adopted: return "recovered_adopted";
+    case core::Reason::recovered_never_stopped: return "recovered_never_stopped";
+    case core::Reason::recovered_stopping: return "recovered_stopping";
+  }
+  return "unknown";
+}
+
+std::string_view name(core::ServerState state) {
+  switch (state) {
+    case core::ServerState::absent: return "absent";
+    case core::ServerState::starting: return "starting";
+    case core::ServerState::ready: return "ready";
+    case core::ServerState::stopping: return "stopping";
+    case core::ServerState::failed: return "failed";
+    case core::ServerState::unkillable: return "unkillable";
+  }
+  return "unknown";
+}
+
+std::string_view name(core::Wanted wanted) {
+  switch (wanted) {
+    case core::Wanted::on_demand: return "on_demand";
+    case core::Wanted::on: return "on";
+    case core::Wanted::off: return "off";
+  }
+  return "unknown";
+}
+
+std::string_view name(core::Rung rung) {
+  return rung == core::Rung::resident ? "resident" : "absent";
+}
+
+std::string_view name(core::ServerClass job_class) {
+  switch (job_class) {
+    case core::ServerClass::video: return "video";
+    case core::ServerClass::image: return "image";
+    case core::ServerClass::chat: return "chat";
+    case core::ServerClass::batch: return "batch";
+  }
+  return "unknown";
+}
+
+std::string_view name(core::JobEnd how) {
+  switch (how) {
+    case core::JobEnd::done: return "done";
+    case core::JobEnd::failed: return "failed";
+    case core::JobEnd::cancelled: return "cancelled";
+    case core::JobEnd::cut: return "cut";
+  }
+  return "unknown";
+}
+
+std::string_view name(core::PoolKind kind) {
+  switch (kind) {
+    case core::PoolKind::device: return "device";
+    case core::PoolKind::host: return "host";
+    case core::PoolKind::capped: return "capped";
+  }
+  return "unknown";
+}
+
+std::string_view name(core::FootprintSource source) {
+  switch (source) {
+    case core::FootprintSource::declared: return "declared";
+    case core::FootprintSource::formula: return "formula";
+    case core::FootprintSource::learned: return "learned";
+  }
+  return "unknown";
+}
+
+std::string_view name(core::UserAsked::What what) {
+  switch (what) {
+    case core::UserAsked::What::start: return "start";
+    case core::UserAsked::What::stop: return "stop";
+    case core::UserAsked::What::pin: return "pin";
+    case core::UserAsked::What::unpin: return "unpin";
+    case core::UserAsked::What::clear_saved_state: return "clear_saved_state";
+  }
+  return "unknown";
+}
+
+std::string sentence(const core::Announce& decision, const core::Config& config) {
+  const std::string server = fmt::format("\"{}\"", server_name(config, decision.server));
+  const std::string victims = names(config, decision.victims);
+  switch (decision.reason) {
+    case core::Reason::fits:
+      return fmt::format("{} fits: {}", server, sum(decision, config));
+    case core::Reason::offload:
+      return fmt::format("{} needs room, {} is put out: {}", server, victims, sum(decision, config));
+    case core::Reason::oversize:
+      return fmt::format("{} is larger than the limit of the empty machine and is tried with "
+                         "everything else out ({}): {}",
+                         server, victims.empty() ? "nothing was in" : victims,
+                         sum(decision, config));
+    case core::Reason::impossible:
+      return fmt::format("{} cannot be helped, nothing moves: {}", server, error_text(decision));
+    case core::Reason::waits_for_turn:
+      return fmt::format("{} waits until the turn of {} is over", server, victims);
+    case core::Reason::gate_closed:
+      return fmt::format("new requests for {} wait from now on: {} takes its place", server, victims);
+    case core::Reason::claim_fell:
+      return fmt::format("nobody waits for {} any more, everything stays as it is", server);
+    case core::Reason::drain_limit:
+      return fmt::format("drain_limit is reached: a reply of {} is cut", server);
+    case core::Reason::room_seen:
+      return fmt::format("room for {} is seen: {}", server, free_now(decision));
+    case core::Reason::room_seen_oversize:
+      return fmt::format("the memory of {} came back and stands still, {} is tried: {}", victims,
+                         server, free_now(decision));
+    case core::Reason::room_not_seen:
+      return fmt::format("no room for {} was seen in time: {}", server, error_text(decision));
+    case core::Reason::ready:
+      return fmt::format("{} is ready", server);
+    case core::Reason::restored:
+      return fmt::format("{} is back{}{}", server, decision.error ? ", but " : "",
+                         decision.error ? decision.error->message : "");
+    case core::Reason::comes_back:
+      return fmt::format("{} comes back{}{}", server, victims.empty() ? "" : ", idle and out: ",
+                         victims);
+    case core::Reason::start_failed:
+      return error_text(decision);
+    case core::Reason::stop_failed:
+      return error_text(decision);
+    case core::Reason::exited:
+      return error_text(decision);
+    case core::Reason::stopped_by_user:
+      return fmt::format("the user stopped {}", server);
+    case core::Reason::started_by_user:
+      return fmt::format("the user started {}", server);
+    case core::Reason::saved_state_cleared:
+      return fmt::format("{} will not be brought back unasked from its next (or this) displacement",
+                         server);
+    case core::Reason::commit_failed:
+      return fmt::format("nothing was touched for {}: {}", server, error_text(decision));
+    case core::Reason::recovered_adopted:
+      return fmt::format("{} was found alive and is taken over", server);
+    case core::Reason::recovered_never_stopped:
+      return fmt::format("{} was recorded as displaced but never stopped; it serves on", server);
+    case core::Reason::recovered_stopping:
+      return fmt::format("{} was found alive but is not wanted or does not answer; it is stopped",
+                         server);
+  }
+  return "";
+}
+
+}  // namespace berth::host

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "berth/host/world.h"
+
+#include <chrono>
+#include <filesystem>
+#include <utility>
+#include <variant>
+
+#include "berth/core/estimate.h"
+
+namespace berth::host {
+namespace {
+
+struct SeedEstimate {
+  Bytes capacity;
+
+  static std::optional<Bytes> size_of(const std::string& path) {
+    std::error_code error;
+    const auto size = std::filesystem::file_size(path, error);
+    if (error) return std::nullopt;
+    return Bytes{static_cast<std::int64_t>(size)};
+  }
+
+  Bytes operator()(const config::LlamaOptions& options) const {
+    const auto size = size_of(options.model);
+    if (!size) return capacity;
+    const bool on_gpu = options.gpu_layers.value_or(0) != 0;
+    const core::LayerSplit layers{.on_gpu = options.gpu_layers.value_or(0),
+                                  .total = options.layers};
+    const Bytes model = on_gpu ? core::seed_gpu_footprint(*size, layers)
+                               : core::seed_footprint(*size);
+    return model + options.cache_ram;
+  }
+
+  Bytes operator()(const config::SdOptions& options) const {
+    const auto size = size_of(options.model);
+    return size ? core::seed_footprint(*size) : capacity;
+  }
+};
+
+}  // namespace
+
+core::Config complete_config(const config::Config& config) {
+  core::Config complete = config.core;
+  for (std::size_t i = 0; i < complete.servers.size(); ++i) {
+    if (config.servers[i].memory_declared) continue;
+    const Bytes capacity = complete.pools.front().capacity;
+    const Bytes bytes = std::visit(SeedEstimate{capacity}, config.servers[i].kind);
+    complete.servers[i].footprint.shares = {{PoolId{0}, bytes}};
+    complete.servers[i].source = core::FootprintSource::formula;
+  }
+  return complete;
+}
+
+Journal::Stamp stamp_now() {
+  const auto monotonic = std::chrono::steady_clock::now().time_since_epoch();
+  const auto wall = std::chrono::system_clock::now().time_since_epoch();
+  return {Instant{std::chrono::duration_cast<Duration>(monotonic)},
+          WallTime{std::chrono::duration_cast<std::chrono::milliseconds>(wall).count()}};
+}
+
+core::Row to_core(const store::ServerRow& row, const core::Config& config, Journal::Stamp now) {
+  const ServerId id = find_server(config, row.name).value_or(ServerId{0});
+  core::Row out{.server = id,
+                .wanted = row.wanted,
+                .generation = Generation{row.generation},
+                .displaced = std::nullopt,
+                .skip_next_restore = row.skip_next_restore};
+  if (row.displaced) {
+    const auto ago = std::chrono::milliseconds(now.wall.unix_ms - row.displaced->since_unix_ms);
+    out.displaced = core::Displacement{.since = now.at - ago,
+                                       .by = find_server(config, row.displaced->by).value_or(id),
+                                       .after = row.displaced->after};
+  }
+  return out;
+}
+
+store::ServerRow to_store(const core::Row& row, const core::Config& config,
+                          std::string launch_spec, Journal::Stamp now) {
+  store::ServerRow out;
+  out.name = config.servers.at(row.server.value).name;
+  out.wanted = row.wanted;
+  out.generation = row.generation.value;
+  out.skip_next_restore = row.skip_next_restore;
+  out.launch_spec = std::move(launch_spec);
+  if (row.displaced) {
+    out.displaced = store::ServerRow::Displaced{
+        .since_unix_ms = now.wall.unix_ms - milliseconds(now.at - row.displaced->since),
+        .by = config.servers.at(row.displaced->by.value).name,
+        .after = row.displaced->after};
+  }
+  return out;
+}
+
+std::optional<ServerId> find_server(const core::Config& config, std::string_view name) {
+  for (std::uint32_t i = 0; i < config.servers.size(); ++i) {
+    if (config.servers[i].name == name) return ServerId{i};
+  }
+  return std::nullopt;
+}
+
+}  // namespace berth::host

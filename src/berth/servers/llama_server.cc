@@ -1,0 +1,514 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "berth/servers/llama_server.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <utility>
+
+#include <boost/json.hpp>
+#include <fmt/format.h>
+
+#include "berth/http/client.h"
+#include "berth/servers/capture.h"
+
+namespace berth::servers {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t kSocketPathMax = 107;
+constexpr Duration kListDevicesDeadline = 10s;
+/// A server whose log says nothing that is known is asked this often; the log line comes first.
+constexpr Duration kHealthFallback = 500ms;
+/// Between "model loaded" and /health 200 lies about a millisecond.
+constexpr Duration kHealthRetry = 5ms;
+constexpr Duration kHealthLimit = 1s;
+/// TERM of an idle server takes 20 to 140 ms; after this it is hanging (observed, section 4).
+constexpr Duration kTermGrace = 2s;
+/// A slot whose client left is released within a second unless it evaluates a prompt.
+constexpr Duration kReleaseGrace = 2s;
+constexpr Duration kSaveLimit = 60s;
+constexpr Duration kCallLimit = 10s;
+/// A batch of 2048 tokens can take this long on a slow CPU before a cancel is seen.
+constexpr Duration kCancelLimit = 2min;
+/// Saved state of one server may take this much disk.
+constexpr Bytes kSavedQuota = 8_GiB;
+constexpr std::size_t kBodiesMax = 8;
+constexpr std::size_t kTailMax = 4096;
+constexpr const char* kReads[] = {"/v1/models", "/props"};
+
+std::string socket_path(const Places& places, const std::string& name) {
+  return fmt::format("{}/{}.sock", places.run_dir, name);
+}
+
+template <class T>
+void add(std::vector<std::string>& argv, std::string flag, const std::optional<T>& value) {
+  if (!value) return;
+  argv.push_back(std::move(flag));
+  argv.push_back(fmt::format("{}", *value));
+}
+
+http::Request get(std::string target) {
+  http::Request request;
+  request.target = std::move(target);
+  return request;
+}
+
+http::Request slot_request(int slot, std::string_view action, const std::string& file_name) {
+  http::Request request;
+  request.method = "POST";
+  request.target = fmt::format("/slots/{}?action={}", slot, action);
+  request.headers.set("Content-Type", "application/json");
+  request.body = json::serialize(json::object{{"filename", file_name}});
+  return request;
+}
+
+std::int64_t number_in(const json::value& value, std::string_view key) {
+  const json::object* object = value.if_object();
+  const json::value* found = object == nullptr ? nullptr : object->if_contains(key);
+  boost::system::error_code error;
+  return found != nullptr && found->is_number() ? found->to_number<std::int64_t>(error) : -1;
+}
+
+std::string error_text(const http::Response& response) {
+  return fmt::format("status {}: {}", response.status, response.body.substr(0, 300));
+}
+
+/// Returns the N of `"cache_n":N` in the end of a reply, or nothing.
+std::optional<std::int64_t> cached_tokens(std::string_view tail) {
+  constexpr std::string_view kKey = "\"cache_n\":";
+  const std::size_t at = tail.rfind(kKey);
+  if (at == std::string_view::npos) return std::nullopt;
+  std::int64_t n = 0;
+  const char* begin = tail.data() + at + kKey.size();
+  const auto [end, errc] = std::from_chars(begin, tail.data() + tail.size(), n);
+  if (errc != std::errc{}) return std::nullopt;
+  return n;
+}
+
+/// Does `body` go on with the conversation of `earlier`? Both are whole requests.
+bool continues(const std::string& body, const std::string& earlier) {
+  const auto [a, b] = std::mismatch(body.begin(), body.end(), earlier.begin(), earlier.end());
+  const auto common = static_cast<std::size_t>(a - body.begin());
+  return common * 2 >= earlier.size();
+}
+
+}  // namespace
+
+std::vector<std::string> llama_arguments(const std::string& name,
+                                         const config::LlamaOptions& options, const Places& places,
+                                         const std::set<std::string>& known) {
+  // The defaults of -np, --cache-ram and --cache-idle-slots would move idle conversations where
+  // nothing can save them (observed, section 1); without an alias the reply names the full path.
+  std::vector<std::string> argv = {"-m",          options.model,
+                                   "--alias",     name,
+                                   "--host",      socket_path(places, name),
+                                   "-c",          std::to_string(options.context),
+                                   "-np",         std::to_string(options.parallel),
+                                   "--cache-ram", std::to_string(options.cache_ram.count >> 20)};
+  if (known.contains("--no-cache-idle-slots")) argv.emplace_back("--no-cache-idle-slots");
+  if (options.keep_kv) {
+    argv.emplace_back("--slot-save-path");
+    argv.push_back(places.saved_dir);
+  }
+  add(argv, "-t", options.threads);
+  add(argv, "-b", options.batch_size);
+  if (options.gpu_layers) {
+    const bool all = *options.gpu_layers == config::kAllLayers;
+    argv.emplace_back("-ngl");
+    argv.push_back(all ? "999" : std::to_string(*options.gpu_layers));
+  }
+  add(argv, "-fa", options.flash_attention);
+  add(argv, "-ctk", options.cache_type_k);
+  add(argv, "-ctv", options.cache_type_v);
+  argv.insert(argv.end(), options.extra_args.begin(), options.extra_args.end());
+  return argv;
+}
+
+LlamaServer::LlamaServer(std::string name, config::LlamaOptions options, Places places,
+                         std::shared_ptr<HelpCache> help)
+    : name_(std::move(name)),
+      options_(std::move(options)),
+      places_(std::move(places)),
+      help_(std::move(help)),
+      supervised_(name_, places_) {}
+
+LlamaServer::~LlamaServer() = default;
+
+void LlamaServer::step(std::string_view name, std::string detail) {
+  if (on_step) on_step(name, std::move(detail));
+}
+
+void LlamaServer::on_line(std::string_view line) {
+  switch (log_.take(line)) {
+    case LlamaLog::News::loaded:
+      return loaded_.set();
+    case LlamaLog::News::slot_released:
+      slots_changed_.set();
+      return slots_changed_.reset();
+    case LlamaLog::News::slot_taken:
+    case LlamaLog::News::none:
+      return;
+  }
+}
+
+// ---- Launch spec --------------------------------------------------------------------------------
+
+Task<Result<process::LaunchSpec>> LlamaServer::launch_spec() {
+  const std::string key = fmt::format("server.{}.binary", name_);
+  const char* from_environment = std::getenv("BERTH_LLAMA_SERVER");
+  const std::string wanted =
+      options_.binary.value_or(from_environment != nullptr ? from_environment : "llama-server");
+  auto binary = find_program(wanted, key + " or BERTH_LLAMA_SERVER");
+  if (!binary) co_return fail(binary.error());
+  auto known = co_await help_->options_of(*binary);
+  if (!known) co_return fail(known.error());
+  if (::access(options_.model.c_str(), R_OK) != 0) {
+    co_return fail(ErrorCode::model_missing,
+                   fmt::format("model \"{}\" of server \"{}\" cannot be read: {}; correct "
+                               "server.{}.model",
+                               options_.model, name_, strerror(errno), name_));
+  }
+  const std::string socket = socket_path(places_, name_);
+  if (socket.size() > kSocketPathMax) {
+    co_return fail(ErrorCode::bad_config,
+                   fmt::format("the socket's path \"{}\" is longer than {} bytes; choose a shorter "
+                               "`state` directory",
+                               socket, kSocketPathMax));
+  }
+  process::LaunchSpec spec;
+  spec.argv = llama_arguments(name_, options_, places_, *known);
+  spec.argv.insert(spec.argv.begin(), *binary);
+  spec.environment = server_environment();
+  const Status checked = check_options(*known, spec.argv);
+  if (!checked) co_return fail(checked.error());
+  co_return spec;
+}
+
+/// `-ngl` without a GPU is accepted in silence by the server (observed, section 7); we say it.
+Task<void> LlamaServer::warn_about_gpu() {
+  if (options_.gpu_layers.value_or(0) == 0) co_return;
+  std::vector<std::string> argv = words(launch_.argv.front(), "--list-devices");
+  auto devices = co_await capture(std::move(argv), launch_.environment, kListDevicesDeadline);
+  if (!devices || devices->find("(none)") == std::string::npos) co_return;
+  step("warning", fmt::format("gpu_layers is set, but \"{}\" sees no GPU: server \"{}\" runs on the "
+                              "CPU; take gpu_layers out or install a build for your GPU",
+                              launch_.argv.front(), name_));
+}
+
+// ---- Start --------------------------------------------------------------------------------------
+
+Task<Result<Started>> LlamaServer::start(StartContext context) {
+  launch_ = context.launch;
+  generation_ = context.generation;
+  log_.reset();
+  loaded_.reset();
+  co_await warn_about_gpu();
+  // A stale socket makes the server exit with 1. Nobody else can listen there: the directory is
+  // ours alone and the previous generation is gone.
+  ::unlink(socket_path(places_, name_).c_str());
+  auto spawned = co_await supervised_.spawn(
+      context, [this](std::string_view line) { on_line(line); });
+  if (!spawned) co_return fail(spawned.error());
+  auto ready = co_await wait_ready(context.abort, context.deadline);
+  if (!ready) {
+    const Error error = ready.error();
+    static_cast<void>(co_await supervised_.terminate(/*kill_at_once=*/true, {}, kTermGrace));
+    co_return fail(error);
+  }
+  step("ready", fmt::format("server \"{}\" is ready", name_));
+  Started started;
+  started.state_restored = co_await restore_slots();
+  co_await remember_reads();
+  supervised_.watch_exit([this](std::string how) {
+    if (on_exit) on_exit(generation_, std::move(how));
+  });
+  co_return started;
+}
+
+/// The log line comes first; /health confirms it. The process's exit and an abort end the wait at
+/// once, whatever the deadline.
+Task<Status> LlamaServer::wait_ready(Event* abort, Duration deadline) {
+  Duration waited{0};
+  while (waited < deadline) {
+    const Duration pause = loaded_.is_set() ? kHealthRetry : kHealthFallback;
+    std::vector<Event*> events = supervised_.start_events(abort, loaded_);
+    const auto which = co_await wait_any(std::move(events), pause);
+    if (which == 0u) co_return fail(supervised_.start_error(supervised_.how()));
+    if (abort != nullptr && abort->is_set()) {
+      co_return fail(ErrorCode::superseded,
+                     fmt::format("the start of server \"{}\" was given up", name_));
+    }
+    const bool ok = co_await healthy();
+    if (ok) co_return Status{};
+    waited += pause;
+  }
+  co_return fail(supervised_.start_error(fmt::format("not ready within {}", to_text(deadline))));
+}
+
+Task<bool> LlamaServer::healthy() {
+  const Executor executor = co_await this_executor();
+  auto reply = co_await http::fetch(executor, endpoint(), get("/health"), kHealthLimit);
+  co_return reply.has_value() && reply->status == 200;
+}
+
+Task<void> LlamaServer::remember_reads() {
+  const Executor executor = co_await this_executor();
+  for (const char* path : kReads) {
+    auto reply = co_await http::fetch(executor, endpoint(), get(path), kCallLimit);
+    if (reply && reply->status == 200) reads_[path] = reply->body;
+  }
+}
+
+// ---- Stop ---------------------------------------------------------------------------------------
+
+Task<Status> LlamaServer::stop(bool keep, Duration deadline) {
+  supervised_.expect_exit();
+  if (!supervised_.running()) {
+    if (!keep) remove_slots(places_.saved_dir);
+    co_return supervised_.sweep();
+  }
+  auto released = co_await wait_released(0, kReleaseGrace);
+  const bool evaluating = !released.has_value();  // TERM would wait for the batch: nothing to save
+  if (keep && !evaluating) co_await save_slots();
+  if (!keep) remove_slots(places_.saved_dir);
+  step("stopping", fmt::format("server \"{}\" gets {}", name_,
+                                      evaluating ? "SIGKILL: it evaluates a prompt for nobody"
+                                                 : "SIGTERM"));
+  auto ended = co_await supervised_.terminate(evaluating, kTermGrace, deadline);
+  if (ended) step("gone", fmt::format("server \"{}\": {}", name_, supervised_.how()));
+  ::unlink(socket_path(places_, name_).c_str());
+  co_return ended;
+}
+
+/// Waits until at most `others` slots work. Errors: deadline.
+Task<Status> LlamaServer::wait_released(std::size_t others, Duration deadline) {
+  bool released = true;
+  while (released && supervised_.running() && log_.busy_slots() > others) {
+    released = co_await slots_changed_.wait_for(deadline);
+  }
+  if (!released && log_.busy_slots() > others) {
+    co_return fail(ErrorCode::deadline, fmt::format("server \"{}\" still works", name_));
+  }
+  co_return Status{};
+}
+
+Task<void> LlamaServer::save_slots() {
+  if (!options_.keep_kv) {
+    note_ = "kv: not kept (keep_kv = false)";
+    co_return;
+  }
+  if (!restorable_) co_return;
+  remove_slots(places_.saved_dir);
+  auto owner = co_await slot_owner(launch_);
+  std::int64_t tokens = 0;
+  Bytes size;
+  std::string trouble = owner ? "" : owner.error().message;
+  for (int slot = 0; owner && trouble.empty() && slot < options_.parallel; ++slot) {
+    auto saved = co_await save_slot(slot);
+    if (!saved) {
+      trouble = saved.error().message;
+      break;
+    }
+    if (saved->tokens == 0) continue;  // never used
+    tokens += saved->tokens;
+    size += saved->size;
+    if (size > kSavedQuota) {
+      trouble = fmt::format("{} exceed the quota of {}", to_text(size), to_text(kSavedQuota));
+      break;
+    }
+    const std::string directory = places_.saved_dir;
+    const SavedSlot sealed_slot = *saved;
+    const SlotOwner sealed_owner = *owner;
+    auto sealed = co_await on_thread(
+        [directory, sealed_slot, sealed_owner] {
+          return seal_slot(directory, sealed_slot, sealed_owner);
+        });
+    if (!sealed) trouble = sealed.error().message;
+  }
+  if (!trouble.empty()) {
+    remove_slots(places_.saved_dir);
+    note_ = "kv: not kept: " + trouble;
+    step("state_not_saved", fmt::format("server \"{}\": {}", name_, note_));
+    co_return;
+  }
+  note_ = tokens == 0 ? "" : fmt::format("kv: {} tokens kept ({})", tokens, to_text(size));
+  step("state_saved", fmt::format("server \"{}\": {} tokens, {} bytes", name_, tokens, size.count));
+}
+
+Task<Result<SavedSlot>> LlamaServer::save_slot(int slot) {
+  SavedSlot saved;
+  saved.slot = slot;
+  saved.file_name = fmt::format("slot-{}-{}.bin", slot, generation_.value);
+  const Executor executor = co_await this_executor();
+  const std::string file = fmt::format("{}/{}", places_.saved_dir, saved.file_name);
+  http::Request request = slot_request(slot, "save", saved.file_name);
+  auto reply = co_await http::fetch(executor, endpoint(), std::move(request), kSaveLimit);
+  if (!reply || reply->status != 200) {
+    ::unlink(file.c_str());  // a torso stays under the final name when the disk is full
+    co_return fail(ErrorCode::io,
+                   fmt::format("slot {} could not be saved ({}); is the disk full?", slot,
+                               reply ? error_text(*reply) : reply.error().message));
+  }
+  boost::system::error_code error;
+  const json::value value = json::parse(reply->body, error);
+  saved.tokens = number_in(value, "n_saved");
+  saved.size = Bytes{number_in(value, "n_written")};
+  if (saved.tokens < 0 || saved.size.count < 0) {
+    co_return fail(ErrorCode::upstream, "the reply to a slot save cannot be understood: " +
+                                            reply->body.substr(0, 200));
+  }
+  if (saved.tokens == 0) ::unlink(file.c_str());
+  co_return saved;
+}
+
+Task<Result<SlotOwner>> LlamaServer::slot_owner(const process::LaunchSpec& launch) {
+  auto binary = file_identity(launch.argv.front());
+  if (!binary) co_return fail(binary.error());
+  auto model = file_identity(options_.model);
+  if (!model) co_return fail(model.error());
+  SlotOwner owner;
+  owner.argv = launch.argv;
+  owner.binary_identity = *binary;
+  owner.model_identity = *model;
+  co_return owner;
+}
+
+/// Returns nothing if there was nothing to restore, false if a slot was refused or did not load.
+Task<std::optional<bool>> LlamaServer::restore_slots() {
+  if (!options_.keep_kv) co_return std::nullopt;
+  auto owner = co_await slot_owner(launch_);
+  if (!owner) co_return std::nullopt;
+  std::vector<FoundSlot> found;
+  const std::string directory = places_.saved_dir;
+  const SlotOwner wanted = *owner;
+  static_cast<void>(co_await on_thread([&found, directory, wanted]() -> Status {
+    found = find_slots(directory, wanted);
+    return {};
+  }));
+  if (found.empty()) co_return std::nullopt;
+  std::int64_t tokens = 0;
+  std::string trouble;
+  for (const FoundSlot& each : found) {
+    if (!each.refusal.empty()) {
+      trouble = fmt::format("{} was not offered: {}", each.slot.file_name, each.refusal);
+      continue;
+    }
+    auto restored = co_await restore_slot(each.slot);
+    if (restored) tokens += each.slot.tokens;
+    if (!restored) trouble = restored.error().message;
+  }
+  remove_slots(places_.saved_dir);  // used up; the next stop writes new ones
+  restored_unproven_ = tokens > 0;
+  note_ = trouble.empty() ? fmt::format("kv: {} tokens restored", tokens)
+                          : fmt::format("kv: not restored: {}", trouble);
+  step(trouble.empty() ? "state_restored" : "state_not_restored",
+       fmt::format("server \"{}\": {}", name_, note_));
+  co_return trouble.empty();
+}
+
+Task<Status> LlamaServer::restore_slot(const SavedSlot& slot) {
+  const Executor executor = co_await this_executor();
+  http::Request request = slot_request(slot.slot, "restore", slot.file_name);
+  auto reply = co_await http::fetch(executor, endpoint(), std::move(request), kSaveLimit);
+  if (!reply) co_return fail(reply.error());
+  boost::system::error_code error;
+  const json::value value = json::parse(reply->body, error);
+  if (reply->status != 200 || number_in(value, "n_restored") != slot.tokens) {
+    co_return fail(ErrorCode::io, fmt::format("slot {} did not load ({})", slot.slot,
+                                              error_text(*reply)));
+  }
+  co_return Status{};
+}
+
+// ---- Adoption -----------------------------------------------------------------------------------
+
+Task<Status> LlamaServer::adopt(Generation generation, process::LaunchSpec launch) {
+  launch_ = std::move(launch);
+  generation_ = generation;
+  log_.reset();
+  auto adopted = co_await supervised_.adopt(
+      generation, [this](std::string_view line) { on_line(line); });
+  if (!adopted) co_return adopted;
+  const bool ok = co_await healthy();
+  if (!ok) {
+    co_return fail(ErrorCode::deadline,
+                   fmt::format("server \"{}\" of an earlier run does not answer", name_));
+  }
+  auto released = co_await wait_released(0, kCancelLimit);
+  if (!released) co_return released;
+  co_await remember_reads();
+  supervised_.watch_exit([this](std::string how) {
+    if (on_exit) on_exit(generation_, std::move(how));
+  });
+  co_return Status{};
+}
+
+// ---- Requests -----------------------------------------------------------------------------------
+
+http::Endpoint LlamaServer::endpoint() const {
+  return http::Endpoint::unix_socket(socket_path(places_, name_));
+}
+
+std::optional<std::string> LlamaServer::last_known(std::string_view path) const {
+  const auto found = reads_.find(path);
+  if (found == reads_.end()) return std::nullopt;
+  return found->second;
+}
+
+class LlamaServer::Request final : public Work {
+ public:
+  Request(LlamaServer& server, std::string body) : server_(server), body_(std::move(body)) {
+    server_.open_requests_ += 1;
+  }
+
+  void on_piece(std::string_view piece) override {
+    tail_.append(piece);
+    if (tail_.size() > 2 * kTailMax) tail_.erase(0, tail_.size() - kTailMax);
+  }
+
+  Task<void> ended(bool reply_complete) override {
+    server_.open_requests_ -= 1;
+    if (reply_complete) {
+      const auto cached = cached_tokens(tail_);
+      if (cached) server_.first_reply_after_restore(body_, *cached);
+      server_.last_bodies_.push_back(std::move(body_));
+      if (server_.last_bodies_.size() > kBodiesMax) {
+        server_.last_bodies_.erase(server_.last_bodies_.begin());
+      }
+      co_return;
+    }
+    // The connection is closed, but the slot may go on working: until the log says "release" or,
+    // at the latest, until the largest batch must be through.
+    static_cast<void>(co_await server_.wait_released(server_.open_requests_, kCancelLimit));
+  }
+
+ private:
+  LlamaServer& server_;
+  std::string body_;
+  std::string tail_;
+};
+
+std::unique_ptr<Work> LlamaServer::begin_work(const http::Request& request) {
+  return std::make_unique<Request>(*this, request.body);
+}
+
+/// A conversation that goes on after a restore must find its cache. If it finds nothing, this kind
+/// of model cannot be restored (recurrent, sliding window), and saving it is a waste.
+void LlamaServer::first_reply_after_restore(const std::string& body, std::int64_t cached) {
+  if (!restored_unproven_) return;
+  const bool known = std::any_of(last_bodies_.begin(), last_bodies_.end(),
+                                 [&](const std::string& each) { return continues(body, each); });
+  if (cached > 0) restored_unproven_ = false;
+  if (cached > 0 || !known) return;
+  restored_unproven_ = false;
+  restorable_ = false;
+  note_ = "kv: not restorable (a restore had no effect)";
+  step("state_not_restorable", fmt::format("server \"{}\": {}", name_, note_));
+}
+
+}  // namespace berth::servers

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "berth/servers/sd_server.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <cstring>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "berth/http/client.h"
+#include "berth/servers/capture.h"
+
+namespace berth::servers {
+namespace {
+
+constexpr std::string_view kPortFlag = "--listen-port";
+/// Asked this often if the log says nothing that is known; the log line comes first.
+constexpr Duration kReadyFallback = 500ms;
+constexpr Duration kReadyRetry = 5ms;
+constexpr Duration kReadyLimit = 1s;
+/// An idle sd-server with 2 GB of weights leaves within 0.4 s of TERM (reference/engines.md 4).
+constexpr Duration kTermGrace = 2s;
+
+/// Returns a loopback port that is free now. It can be lost until the server binds it; the start
+/// then fails with the server's own words and is tried again with another one.
+Result<std::uint16_t> free_port() {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  const bool ok = fd >= 0 && ::bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
+                  ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
+  const int error = errno;
+  if (fd >= 0) ::close(fd);
+  if (!ok) return fail(ErrorCode::io, fmt::format("no free port on loopback: {}", strerror(error)));
+  return ntohs(address.sin_port);
+}
+
+}  // namespace
+
+std::vector<std::string> sd_arguments(const config::SdOptions& options, std::uint16_t port) {
+  std::vector<std::string> argv = {"-m", options.model, "--listen-ip", "127.0.0.1",
+                                   std::string(kPortFlag), std::to_string(port),
+                                   // Without it every picture has seed 42.
+                                   "-s", "-1"};
+  if (options.threads) {
+    argv.emplace_back("-t");
+    argv.push_back(std::to_string(*options.threads));
+  }
+  argv.insert(argv.end(), options.extra_args.begin(), options.extra_args.end());
+  return argv;
+}
+
+SdServer::SdServer(std::string name, config::SdOptions options, Places places,
+                   std::shared_ptr<HelpCache> help, Duration job_limit)
+    : name_(std::move(name)),
+      options_(std::move(options)),
+      places_(std::move(places)),
+      help_(std::move(help)),
+      job_limit_(job_limit),
+      supervised_(name_, places_) {}
+
+void SdServer::step(std::string_view name, std::string detail) {
+  if (on_step) on_step(name, std::move(detail));
+}
+
+void SdServer::on_line(std::string_view line) {
+  const auto progress = log_.take(line);
+  if (progress && on_progress) on_progress(*progress);
+  if (log_.listening()) listening_.set();
+  log_changed_.set();
+  log_changed_.reset();
+}
+
+Task<Result<process::LaunchSpec>> SdServer::launch_spec() {
+  const char* from_environment = std::getenv("BERTH_SD_SERVER");
+  const std::string wanted =
+      options_.binary.value_or(from_environment != nullptr ? from_environment : "sd-server");
+  auto binary = find_program(wanted, fmt::format("server.{}.binary or BERTH_SD_SERVER", name_));
+  if (!binary) co_return fail(binary.error());
+  auto known = co_await help_->options_of(*binary);
+  if (!known) co_return fail(known.error());
+  if (::access(options_.model.c_str(), R_OK) != 0) {
+    co_return fail(ErrorCode::model_missing,
+                   fmt::format("model \"{}\" of server \"{}\" cannot be read: {}; correct "
+                               "server.{}.model",
+                               options_.model, name_, strerror(errno), name_));
+  }
+  auto port = free_port();
+  if (!port) co_return fail(port.error());
+  process::LaunchSpec spec;
+  spec.argv = sd_arguments(options_, *port);
+  spec.argv.insert(spec.argv.begin(), *binary);
+  spec.environment = server_environment();
+  const Status checked = check_options(*known, spec.argv);
+  if (!checked) co_return fail(checked.error());
+  co_return spec;
+}
+
+/// The port is part of the frozen argv.
+void SdServer::read_port() {
+  const auto flag = std::find(launch_.argv.begin(), launch_.argv.end(), kPortFlag);
+  if (flag == launch_.argv.end() || flag + 1 == launch_.argv.end()) return;
+  std::from_chars((flag + 1)->data(), (flag + 1)->data() + (flag + 1)->size(), port_);
+}
+
+Task<Result<Started>> SdServer::start(StartContext context) {
+  launch_ = context.launch;
+  generation_ = context.generation;
+  read_port();
+  log_.reset();
+  listening_.reset();
+  auto spawned = co_await supervised_.spawn(
+      context, [this](std::string_view line) { on_line(line); });
+  if (!spawned) co_return fail(spawned.error());
+  auto ready = co_await wait_ready(context.abort, context.deadline);
+  if (!ready) {
+    const Error error = ready.error();
+    static_cast<void>(co_await supervised_.terminate(/*kill_at_once=*/true, {}, kTermGrace));
+    static_cast<void>(supervised_.sweep());
+    co_return fail(error);
+  }
+  step("ready", fmt::format("server \"{}\" is ready", name_));
+  supervised_.watch_exit([this](std::string how) {
+    if (on_exit) on_exit(generation_, std::move(how));
+  });
+  co_return Started{};
+}
+
+Task<Status> SdServer::wait_ready(Event* abort, Duration deadline) {
+  Duration waited{0};
+  while (waited < deadline) {
+    const Duration pause = listening_.is_set() ? kReadyRetry : kReadyFallback;
+    std::vector<Event*> events = supervised_.start_events(abort, listening_);
+    const auto which = co_await wait_any(std::move(events), pause);
+    if (which == 0u) co_return fail(supervised_.start_error(supervised_.how()));
+    if (abort != nullptr && abort->is_set()) {
+      co_return fail(ErrorCode::superseded,
+                     fmt::format("the start of server \"{}\" was given up", name_));
+    }
+    const bool ok = co_await healthy();
+    if (ok) co_return Status{};
+    waited += pause;
+  }
+  co_return fail(supervised_.start_error(fmt::format("not ready within {}", to_text(deadline))));
+}
+
+Task<bool> SdServer::healthy() {
+  const Executor executor = co_await this_executor();
+  http::Request request;
+  request.target = "/sdcpp/v1/capabilities";
+  auto reply = co_await http::fetch(executor, endpoint(), std::move(request), kReadyLimit);
+  co_return reply.has_value() && reply->status == 200;
+}
+
+Task<Status> SdServer::stop(bool /*keep: it has no state*/, Duration deadline) {
+  supervised_.expect_exit();
+  if (!supervised_.running()) co_return supervised_.sweep();
+  // A picture that is still drawn is one that nobody waits for: TERM would wait for its end.
+  const bool kill_at_once = log_.drawing();
+  step("stopping", fmt::format("server \"{}\" gets {}", name_, kill_at_once ? "SIGKILL: it draws for "
+                                                                              "nobody"
+                                                                            : "SIGTERM"));
+  auto ended = co_await supervised_.terminate(kill_at_once, kTermGrace, deadline);
+  if (ended) step("gone", fmt::format("server \"{}\": {}", name_, supervised_.how()));
+  co_return ended;
+}
+
+Task<Status> SdServer::adopt(Generation generation, process::LaunchSpec launch) {
+  launch_ = std::move(launch);
+  generation_ = generation;
+  read_port();
+  log_.reset();
+  auto adopted = co_await supervised_.adopt(
+      generation, [this](std::string_view line) { on_line(line); });
+  if (!adopted) co_return adopted;
+  const bool ok = co_await healthy();
+  if (!ok) {
+    co_return fail(ErrorCode::deadline,
+                   fmt::format("server \"{}\" of an earlier run does not answer", name_));
+  }
+  supervised_.watch_exit([this](std::string how) {
+    if (on_exit) on_exit(generation_, std::move(how));
+  });
+  co_return Status{};
+}
+
+http::Endpoint SdServer::endpoint() const { return http::Endpoint::tcp("127.0.0.1", port_); }
+
+std::optional<std::string> SdServer::last_known(std::string_view) const { return std::nullopt; }
+
+// ---- Pictures -----------------------------------------------------------------------------------
+
+class SdServer::Picture final : public Work {
+ public:
+  explicit Picture(SdServer& server) : server_(server), timeout_(std::make_shared<Event>()) {}
+
+  void on_piece(std::string_view) override {}
+
+  /// sd-server draws on when its client leaves and refuses to cancel what it draws (409). Its end
+  /// is awaited; a server that never ends is killed, and the exit is reported like any other.
+  Task<void> ended(bool reply_complete) override {
+    if (reply_complete) co_return;
+    const Executor executor = co_await this_executor();
+    spawn(executor, expire(timeout_, server_.job_limit_));
+    while (server_.supervised_.running() && server_.log_.drawing() && !timeout_->is_set()) {
+      std::vector<Event*> events = what_can_end_it();
+      co_await wait_any(std::move(events));
+    }
+    if (!server_.supervised_.running() || !server_.log_.drawing()) co_return;
+    static_cast<void>(server_.supervised_.process()->signal(SIGKILL));
+    co_await server_.supervised_.exited().wait();
+  }
+
+ private:
+  static Task<void> expire(std::shared_ptr<Event> timeout, Duration limit) {
+    co_await delay(limit);
+    timeout->set();
+  }
+
+  std::vector<Event*> what_can_end_it() {
+    return {&server_.log_changed_, &server_.supervised_.exited(), timeout_.get()};
+  }
+
+  SdServer& server_;
+  std::shared_ptr<Event> timeout_;
+};
+
+std::unique_ptr<Work> SdServer::begin_work(const http::Request&) {
+  return std::make_unique<Picture>(*this);
+}
+
+}  // namespace berth::servers
