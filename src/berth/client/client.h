@@ -43,6 +43,7 @@ class Client {
  public:
   Client(Executor executor, std::string state_dir);
 
+  [[nodiscard]] const Executor& executor() const { return executor_; }
   [[nodiscard]] const std::string& state_dir() const { return state_dir_; }
 
   Task<Result<std::string>> status();

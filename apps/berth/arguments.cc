@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "arguments.h"
+
+#include <functional>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "commands.h"
+
+namespace berth::cli {
+namespace {
+
+/// Everything that can stand on the command line.
+struct Arguments {
+  Common common;
+  UpOptions up;
+  std::string server;
+  int decisions = 10;
+  int lines = 50;
+  ChatOptions chat;
+  ImageOptions image;
+  std::function<int()> chosen;
+};
+
+CLI::App* add(CLI::App& app, const char* name, const char* what, Arguments& arguments,
+              std::function<int()> run) {
+  CLI::App* command = app.add_subcommand(name, what);
+  command->fallthrough();
+  command->callback([&arguments, run = std::move(run)] { arguments.chosen = run; });
+  return command;
+}
+
+void add_daemon_commands(CLI::App& app, Arguments& arguments) {
+  CLI::App* up_command = add(app, "up", "Run Berth in the foreground", arguments,
+                             [&] { return up(arguments.common, arguments.up); });
+  up_command->add_flag("-d,--detach", arguments.up.detach,
+                       "Run in the background; return once it is ready");
+  add(app, "down", "End Berth and every server it started", arguments,
+      [&] { return down(arguments.common); });
+  add(app, "status", "Show servers and memory", arguments,
+      [&] { return status(arguments.common); });
+  CLI::App* explain_command =
+      add(app, "explain", "Show the newest decisions with their numbers", arguments,
+          [&] { return explain(arguments.common, arguments.decisions); });
+  explain_command->add_option("-n,--number", arguments.decisions, "How many decisions")
+      ->check(CLI::Range(0, 10'000))
+      ->capture_default_str();
+}
+
+void add_server_commands(CLI::App& app, Arguments& arguments) {
+  const auto with_name = [&](const char* name, const char* what, auto command) {
+    CLI::App* added = add(app, name, what, arguments, [&arguments, command] {
+      return command(arguments.common, arguments.server);
+    });
+    added->add_option("server", arguments.server, "Name of a server")->required();
+    return added;
+  };
+  with_name("start", "Start a server and keep it", start);
+  with_name("stop", "Stop a server until it is started again", stop);
+  with_name("clear", "Do not bring a server back from its displacement unasked", clear);
+  CLI::App* logs_command = with_name("logs", "Show the newest lines of a server's log",
+                                     [&arguments](const Common& common, const std::string& server) {
+                                       return logs(common, server, arguments.lines);
+                                     });
+  logs_command->add_option("-n,--number", arguments.lines, "How many lines")
+      ->check(CLI::Range(0, 10'000))
+      ->capture_default_str();
+}
+
+void add_chat(CLI::App& app, Arguments& arguments) {
+  ChatOptions& options = arguments.chat;
+  CLI::App* command = add(app, "chat", "Ask the LLM; the answer is streamed", arguments,
+                          [&] { return chat(arguments.common, options); });
+  command->add_option("-m,--model", options.model, "Name of the server; needed if there are more");
+  command->add_option("--max-tokens", options.max_tokens, "Most tokens of the answer");
+  command->add_option("--temperature", options.temperature, "0 = always the likeliest token");
+  command->add_option("prompt", options.prompt, "What to say; default: standard input");
+}
+
+void add_image(CLI::App& app, Arguments& arguments) {
+  constexpr std::int32_t kSideMax = 16'384;
+  ImageOptions& options = arguments.image;
+  CLI::App* command = add(app, "image", "Draw a picture", arguments,
+                          [&] { return image(arguments.common, options); });
+  command->add_option("-m,--model", options.model, "Name of the server; needed if there are more");
+  command->add_option("--width", options.width, "Pixels")
+      ->check(CLI::Range(1, kSideMax))
+      ->capture_default_str();
+  command->add_option("--height", options.height, "Pixels")
+      ->check(CLI::Range(1, kSideMax))
+      ->capture_default_str();
+  command->add_option("--steps", options.steps, "Sampling steps; default: the server's");
+  command->add_option("--seed", options.seed, "The same seed draws the same picture");
+  command->add_option("--negative-prompt", options.negative_prompt, "What not to draw");
+  command->add_option("-o,--output", options.output, "The PNG file to write")->required();
+  command->add_option("prompt", options.prompt, "What to draw")->required();
+}
+
+}  // namespace
+
+int run_command_line(int count, const char* const* arguments_given) {
+  Arguments arguments;
+  CLI::App app("Berth shares one machine's memory between local LLM and image servers.", "berth");
+  app.set_version_flag("--version", BERTH_VERSION);
+  app.require_subcommand(1);
+  app.add_option("-c,--config", arguments.common.config,
+                 "Configuration; default: ./berth.toml, then ~/.config/berth/berth.toml");
+  app.add_flag("--json", arguments.common.json, "Print JSON");
+  add_daemon_commands(app, arguments);
+  add_server_commands(app, arguments);
+  add_chat(app, arguments);
+  add_image(app, arguments);
+  try {
+    app.parse(count, arguments_given);
+  } catch (const CLI::ParseError& error) {
+    // Help and version are "errors" of status 0.
+    if (error.get_exit_code() == 0) return app.exit(error);
+    return report({ErrorCode::bad_request, std::string(error.what()) + "; see `berth --help`"},
+                  arguments.common.json);
+  }
+  return arguments.chosen();
+}
+
+}  // namespace berth::cli

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <string>
+
+#include <gmock/gmock.h>
+
+#include "bars.h"
+#include "base64.h"
+#include "table.h"
+
+namespace berth::cli {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+std::size_t widest_line(const std::string& text) {
+  std::size_t widest = 0;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = text.find('\n', begin);
+    widest = std::max(widest, characters(text.substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  return widest;
+}
+
+TEST(Table, ColumnsAreAlignedAndNumbersStandToTheRight) {
+  EXPECT_EQ(
+      render_table({{"NAME"}, {"PID", true}}, {{{{"chat"}, {"7"}}, ""}, {{{"b"}, {"1234"}}, ""}}),
+      "NAME   PID\n"
+      "chat     7\n"
+      "b     1234\n");
+}
+
+TEST(Table, FitsEightyColumnsHoweverLongItsWordsAre) {
+  const std::string word(200, 'x');
+  const std::string text =
+      render_table({{"A"}, {"B"}, {"C"}}, {{{{word}, {"short"}, {word}}, word}});
+  EXPECT_LE(widest_line(text), kWidth);
+  EXPECT_THAT(text, HasSubstr("short"));
+  EXPECT_THAT(text, HasSubstr("x..."));
+}
+
+TEST(Table, ANoteStandsBelowItsRowAndIsWrapped) {
+  EXPECT_EQ(render_table({{"A"}}, {{{{"chat"}}, "out since 12 s"}}, 12),
+            "A\n"
+            "chat\n"
+            "    out\n"
+            "    since 12\n"
+            "    s\n");
+}
+
+TEST(Table, CharactersAreCountedAndNotBytes) {
+  EXPECT_EQ(characters("h\u00e9llo"), 5u);
+  EXPECT_EQ(shortened("h\u00e9ll\u00f6 world", 8), "h\u00e9ll\u00f6...");
+}
+
+TEST(Bars, ProgressShowsStepStageAndTime) {
+  EXPECT_EQ(progress_line({.stage = "diffusion", .step = 5, .steps = 20, .elapsed = 4200ms}, 8),
+            "[##------]   5/20 diffusion 4.2 s");
+}
+
+TEST(Bars, ProgressWithoutACountAndBeyondItsEndIsABarAllTheSame) {
+  EXPECT_THAT(progress_line({.stage = "loading"}, 4), StartsWith("[----] loading"));
+  EXPECT_THAT(progress_line({.stage = "x", .step = 9, .steps = 3}, 4), StartsWith("[####]"));
+}
+
+TEST(Bars, APoolShowsUseAndLimit) {
+  EXPECT_EQ(pool_bar({.used = 2_GiB, .limit = 6_GiB, .capacity = 8_GiB}, 8), "[##----|-]");
+  EXPECT_EQ(pool_bar({.used = Bytes{1}, .limit = 8_GiB, .capacity = 8_GiB}, 8), "[#-------]");
+  EXPECT_EQ(pool_bar({}, 4), "[----]");
+}
+
+TEST(Base64, TheVectorsOfTheRfcAreDecoded) {
+  EXPECT_EQ(decode_base64(""), "");
+  EXPECT_EQ(decode_base64("Zg=="), "f");
+  EXPECT_EQ(decode_base64("Zm8="), "fo");
+  EXPECT_EQ(decode_base64("Zm9vYmFy"), "foobar");
+  EXPECT_EQ(decode_base64("//79"), "\xff\xfe\xfd");
+}
+
+TEST(Base64, AnythingElseIsRefused) {
+  for (const char* text : {"Zg=", "Zg", "Z===", "Zm9v\n===", "Zm=v", "Zm 9"}) {
+    EXPECT_FALSE(decode_base64(text)) << text;
+  }
+}
+
+}  // namespace
+}  // namespace berth::cli

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The subcommands. Each returns the exit status, having said what there is to say.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "console.h"
+
+namespace berth::cli {
+
+struct UpOptions {
+  bool detach = false;
+};
+
+struct ChatOptions {
+  std::string model;
+  std::optional<std::int64_t> max_tokens;
+  std::optional<double> temperature;
+  std::vector<std::string> prompt;  ///< words; none: standard input
+};
+
+struct ImageOptions {
+  std::string model;
+  std::int32_t width = 512;
+  std::int32_t height = 512;
+  std::optional<std::int32_t> steps;
+  std::optional<std::int64_t> seed;
+  std::string negative_prompt;
+  std::string output;
+  std::vector<std::string> prompt;
+};
+
+int up(const Common& common, const UpOptions& options);
+int down(const Common& common);
+int status(const Common& common);
+int start(const Common& common, const std::string& server);
+int stop(const Common& common, const std::string& server);
+int clear(const Common& common, const std::string& server);
+int explain(const Common& common, int limit);
+int logs(const Common& common, const std::string& server, int lines);
+int chat(const Common& common, const ChatOptions& options);
+int image(const Common& common, const ImageOptions& options);
+
+}  // namespace berth::cli

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every command shares: its common options, where Berth is, and how it speaks to its user.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "berth/base/result.h"
+#include "berth/base/time.h"
+#include "berth/client/client.h"
+#include "berth/http/async.h"
+
+namespace berth::cli {
+
+struct Common {
+  std::optional<std::string> config;  ///< --config
+  bool json = false;                  ///< --json
+};
+
+/// Returns the configuration to read: --config, ./berth.toml, ~/.config/berth/berth.toml.
+/// Errors: not_found with both names.
+Result<std::string> find_config(const Common& common);
+
+/// Returns the state directory without asking for a whole configuration: BERTH_STATE, what the
+/// configuration says if there is one, or the default.
+Result<std::string> find_state_dir(const Common& common);
+
+/// Says the error on standard error as one sentence, and with --json as an envelope on standard
+/// output. Returns the exit status of its code.
+int report(const Error& error, bool json);
+
+bool is_terminal(int descriptor);
+
+enum class Colour { none, green, yellow, red, grey };
+
+/// Returns the text in colour if standard output is a terminal and NO_COLOR is not set.
+std::string painted(std::string_view text, Colour colour);
+
+/// Writes to standard output at once. Nothing to be done if it is closed.
+void say(std::string_view text);
+
+/// Returns the local time of day: "14:03:59.120".
+std::string time_of_day(WallTime at);
+
+/// A conversation of a command with Berth: returns the exit status.
+using Conversation = std::function<Task<int>(client::Client*)>;
+
+/// Finds Berth's state directory and runs the conversation to its end.
+int converse(const Common& common, const Conversation& conversation);
+
+}  // namespace berth::cli
