@@ -11,8 +11,14 @@ sys.path.insert(0, str(common.ROOT / "scripts"))
 import gen_errors  # noqa: E402
 
 # Every command that README shows -> (a file that runs it, words of that file that do so).
+README_TEST = ("tests/lint/readme_test.py", 'block(readme, "sh", "berth up")')  # runs the whole block
 COMMANDS = {
     "./scripts/test": (".ci/run", "./scripts/test"),
+    "./scripts/demo": ("tests/e2e/CMakeLists.txt", "scripts/demo"),
+    "./scripts/build": ("scripts/demo", "scripts/build"),
+    "berth up": README_TEST,
+    "berth chat": README_TEST,
+    "berth image": README_TEST,
 }
 CONFIG_PAGE = "docs/reference/configuration.md"
 # Function of src/berth/config/*.cc that lists keys -> heading of the page's section.
