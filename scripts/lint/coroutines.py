@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks that no lambda and no braced value is made inside a co_await expression.
 
-GCC 12 copies such temporaries byte by byte into the coroutine's frame and destroys both: strings in
-them are freed twice, in optimised builds first. Give the value a name and move it in.
+GCC 12 copies such temporaries byte by byte into the coroutine's frame and destroys both, so strings
+in them are freed twice. Give the value a name and move it in.
 """
 import re
 

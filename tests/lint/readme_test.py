@@ -72,6 +72,10 @@ def main():
             for line in commands.splitlines():
                 words = shlex.split(line, comments=True)
                 check(folder, words, run(folder, environment, words + ADDED.get(words[1], [])))
+        except BaseException:
+            for log in folder.glob("state/berth.log"):
+                print(log.read_text()[-20000:])
+            raise
         finally:
             run(folder, environment, ["berth", "down"])
 
