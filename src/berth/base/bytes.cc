@@ -61,7 +61,8 @@ Result<Bytes> parse_bytes(std::string_view text) {
     }
   }
   std::string_view unit_name = text.substr(at);
-  while (!unit_name.empty() && unit_name.front() == ' ') unit_name.remove_prefix(1);
+  while (!unit_name.empty() && unit_name.front() == ' ')
+    unit_name.remove_prefix(1);
   const auto* unit = std::find_if(kUnits.begin(), kUnits.end(),
                                   [&](const Unit& u) { return u.name == unit_name; });
   if (digit_count == 0 || unit == kUnits.end()) return not_understood(text);

@@ -27,8 +27,12 @@ struct Bytes {
   friend Bytes operator-(Bytes a, Bytes b) { return {a.count - b.count}; }
 };
 
-constexpr Bytes operator""_MiB(unsigned long long n) { return {static_cast<std::int64_t>(n << 20)}; }
-constexpr Bytes operator""_GiB(unsigned long long n) { return {static_cast<std::int64_t>(n << 30)}; }
+constexpr Bytes operator""_MiB(unsigned long long n) {
+  return {static_cast<std::int64_t>(n << 20)};
+}
+constexpr Bytes operator""_GiB(unsigned long long n) {
+  return {static_cast<std::int64_t>(n << 30)};
+}
 constexpr Bytes operator""_GB(unsigned long long n) {
   return {static_cast<std::int64_t>(n) * 1'000'000'000};
 }

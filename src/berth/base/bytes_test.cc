@@ -13,7 +13,9 @@ TEST(Bytes, ReadsDecimalAndBinaryUnitsExactly) {
   EXPECT_EQ(parse_bytes("12345").value(), Bytes{12345});
 }
 
-TEST(Bytes, RoundsAFractionOfAByteUp) { EXPECT_EQ(parse_bytes("0.0000000001GB").value(), Bytes{1}); }
+TEST(Bytes, RoundsAFractionOfAByteUp) {
+  EXPECT_EQ(parse_bytes("0.0000000001GB").value(), Bytes{1});
+}
 
 TEST(Bytes, RefusesWhatIsNotAnAmountAndSaysWhatIs) {
   for (const char* text : {"", "GB", "-1GB", "8gb", "8 apples", "99999999TB", "1.2.3GB", "."}) {

@@ -28,9 +28,15 @@ const Entry& entry_of(ErrorCode code) {
 
 }  // namespace
 
-std::string_view name(ErrorCode code) { return entry_of(code).name; }
-int http_status(ErrorCode code) { return entry_of(code).http; }
-int exit_status(ErrorCode code) { return entry_of(code).exit; }
+std::string_view name(ErrorCode code) {
+  return entry_of(code).name;
+}
+int http_status(ErrorCode code) {
+  return entry_of(code).http;
+}
+int exit_status(ErrorCode code) {
+  return entry_of(code).exit;
+}
 
 std::optional<ErrorCode> error_code_from_name(std::string_view name) {
   for (const Entry& entry : kEntries) {

@@ -25,6 +25,8 @@ inline tl::unexpected<Error> fail(ErrorCode code, std::string message) {
 }
 
 /// Passes an error on: `if (!file) return fail(file.error())`.
-inline tl::unexpected<Error> fail(Error error) { return tl::unexpected<Error>(std::move(error)); }
+inline tl::unexpected<Error> fail(Error error) {
+  return tl::unexpected<Error>(std::move(error));
+}
 
 }  // namespace berth

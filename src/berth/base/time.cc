@@ -28,10 +28,11 @@ constexpr double kHoursMax = 24 * 366;
 
 Result<Duration> parse_duration(std::string_view text) {
   double number = 0;
-  const auto [end, errc] = std::from_chars(text.data(), text.data() + text.size(), number,
-                                           std::chars_format::fixed);
+  const auto [end, errc] =
+      std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
   std::string_view unit_name = text.substr(static_cast<std::size_t>(end - text.data()));
-  while (!unit_name.empty() && unit_name.front() == ' ') unit_name.remove_prefix(1);
+  while (!unit_name.empty() && unit_name.front() == ' ')
+    unit_name.remove_prefix(1);
   if (errc == std::errc{} && number >= 0 && std::isfinite(number)) {
     for (const Unit& unit : kUnits) {
       if (unit.name != unit_name) continue;
@@ -40,9 +41,10 @@ Result<Duration> parse_duration(std::string_view text) {
       return Duration{std::llround(length)};
     }
   }
-  return fail(ErrorCode::bad_request,
-              fmt::format("\"{}\" is not a length of time; write for example 250ms, 3s, 10min or 2h",
-                          text));
+  return fail(
+      ErrorCode::bad_request,
+      fmt::format("\"{}\" is not a length of time; write for example 250ms, 3s, 10min or 2h",
+                  text));
 }
 
 std::string to_text(Duration duration) {

@@ -52,7 +52,8 @@ TEST(ConfigErrors, NameUnknownKeysAndTheNearestKnownOne) {
               {{"context = 1",
                 "1: [server.image] has no key \"context\"; write \"kind\", \"port\", \"memory\", "
                 "\"class\", "
-                "\"wanted\", \"drain_limit\", \"job_limit\", \"start_deadline\", \"stop_deadline\", \"binary\", "
+                "\"wanted\", \"drain_limit\", \"job_limit\", \"start_deadline\", "
+                "\"stop_deadline\", \"binary\", "
                 "\"model\", \"threads\" or \"extra_args\""}});
   expect_said(kPool + kChat + "[policy]\n",
               {{"aging = \"1s\"", R"(1: [policy] has no key "aging"; write "ageing")"}});

@@ -76,41 +76,41 @@ struct Reject {
 
 /// Why something was decided. Do not change the names; they stand in journals and the API.
 enum class Reason : std::uint8_t {
-  fits,                  ///< the newcomer fits beside what is there
-  offload,               ///< the sum exceeds the limit: victims are put out
-  oversize,              ///< exceeds the limit of the empty machine: everything else is put out
-  impossible,            ///< no complete plan exists; nothing moves
-  waits_for_turn,        ///< a plan exists, its victims' turns are not over
-  gate_closed,           ///< new requests for the victim wait from now on
-  claim_fell,            ///< the claim lost its last job before the first signal
-  drain_limit,           ///< chats that still ran were cut
-  room_seen,             ///< the barrier saw enough free memory
-  room_seen_oversize,    ///< the barrier saw the victims' memory come back and stand still
-  room_not_seen,         ///< the barrier's deadline passed
-  ready,                 ///< the newcomer serves
-  restored,              ///< a displaced server serves again
-  comes_back,            ///< nobody who can be helped waits: an owed server returns
+  fits,                ///< the newcomer fits beside what is there
+  offload,             ///< the sum exceeds the limit: victims are put out
+  oversize,            ///< exceeds the limit of the empty machine: everything else is put out
+  impossible,          ///< no complete plan exists; nothing moves
+  waits_for_turn,      ///< a plan exists, its victims' turns are not over
+  gate_closed,         ///< new requests for the victim wait from now on
+  claim_fell,          ///< the claim lost its last job before the first signal
+  drain_limit,         ///< chats that still ran were cut
+  room_seen,           ///< the barrier saw enough free memory
+  room_seen_oversize,  ///< the barrier saw the victims' memory come back and stand still
+  room_not_seen,       ///< the barrier's deadline passed
+  ready,               ///< the newcomer serves
+  restored,            ///< a displaced server serves again
+  comes_back,          ///< nobody who can be helped waits: an owed server returns
   start_failed,
   stop_failed,
-  exited,                ///< a server ended by itself
+  exited,  ///< a server ended by itself
   stopped_by_user,
   started_by_user,
   saved_state_cleared,
   commit_failed,
-  recovered_adopted,     ///< found alive after a restart of Berth
+  recovered_adopted,        ///< found alive after a restart of Berth
   recovered_never_stopped,  ///< recorded as displaced but found alive: the stop never happened
-  recovered_stopping,    ///< found alive but unwanted or without an answer
+  recovered_stopping,       ///< found alive but unwanted or without an answer
 };
 
 /// The numbers of one admission, on the pool that decided.
 struct Admission {
   PoolId pool;
-  Bytes need;      ///< of the newcomer
-  Bytes others;    ///< on the books beside it
-  Bytes limit;     ///< floor of limit x (capacity - foreign); the comparison itself is exact
+  Bytes need;    ///< of the newcomer
+  Bytes others;  ///< on the books beside it
+  Bytes limit;   ///< floor of limit x (capacity - foreign); the comparison itself is exact
   Bytes capacity;
   Bytes foreign;
-  Bytes free;      ///< of the sample that ended the barrier; 0 where no sample was taken
+  Bytes free;  ///< of the sample that ended the barrier; 0 where no sample was taken
 
   bool operator==(const Admission&) const = default;
 };
@@ -128,7 +128,6 @@ struct Announce {
   bool operator==(const Announce&) const = default;
 };
 
-using Action =
-    std::variant<Commit, MoveTo, Dispatch, Cancel, Measure, SetTimer, Reject, Announce>;
+using Action = std::variant<Commit, MoveTo, Dispatch, Cancel, Measure, SetTimer, Reject, Announce>;
 
 }  // namespace berth::core

@@ -20,7 +20,10 @@ bool fits(const AdmissionInput& in, const Policy& policy) {
 }
 
 bool is_oversize(Bytes need, const PoolConfig& pool, const Policy& policy) {
-  return !fits({.need = need, .others = {}, .reserve = pool.reserve, .capacity = pool.capacity,
+  return !fits({.need = need,
+                .others = {},
+                .reserve = pool.reserve,
+                .capacity = pool.capacity,
                 .foreign = {}},
                policy);
 }

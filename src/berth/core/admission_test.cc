@@ -13,8 +13,9 @@ constexpr Bytes kSdxlTurbo{6'900'000'000};
 const Policy kSeed;
 
 bool fits_together(Bytes llm, Bytes diffusion, Bytes capacity) {
-  return fits({.need = diffusion, .others = llm, .reserve = {}, .capacity = capacity, .foreign = {}},
-              kSeed);
+  return fits(
+      {.need = diffusion, .others = llm, .reserve = {}, .capacity = capacity, .foreign = {}},
+      kSeed);
 }
 
 TEST(SeedFormula, GivesTheNumbersOfTheSeedsScenarios) {
@@ -46,8 +47,8 @@ TEST(Admission, EqualIsDirectAndOneByteMoreOffloads) {
 }
 
 TEST(Admission, ForeignUseAndReserveCount) {
-  const AdmissionInput in{.need = 3_GB, .others = {}, .reserve = {}, .capacity = 8_GB,
-                          .foreign = 4_GB};
+  const AdmissionInput in{
+      .need = 3_GB, .others = {}, .reserve = {}, .capacity = 8_GB, .foreign = 4_GB};
   EXPECT_TRUE(fits(in, kSeed));
   AdmissionInput more = in;
   more.reserve = Bytes{1};

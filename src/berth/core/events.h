@@ -40,7 +40,7 @@ struct JobEnded {
 
 /// How a Commit or a MoveTo ended.
 struct EffectResult {
-  std::optional<Error> error;  ///< nothing: it succeeded
+  std::optional<Error> error;          ///< nothing: it succeeded
   std::optional<bool> state_restored;  ///< of a move to resident: did saved state come back
 };
 

@@ -17,7 +17,10 @@ TEST(Ledger, MemoryIsFreeOnlyWhenSeenFree) {
   ledger.hold(kLlm, kFirst, {});
   ledger.release(kLlm, kFirst, {});
   EXPECT_EQ(ledger.promised(kPool), 4_GiB) << "asking frees nothing";
-  const Holder helper{.pid = 7, .program = "helper", .server = kLlm, .generation = kFirst,
+  const Holder helper{.pid = 7,
+                      .program = "helper",
+                      .server = kLlm,
+                      .generation = kFirst,
                       .bytes = {{{kPool, 1_GiB}}}};
   ledger.observe({&helper, 1});
   EXPECT_EQ(ledger.promised(kPool), 1_GiB);

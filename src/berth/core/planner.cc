@@ -11,7 +11,9 @@
 namespace berth::core {
 namespace {
 
-const PoolSample& sample_of(const State& state, PoolId pool) { return state.sample.at(pool.value); }
+const PoolSample& sample_of(const State& state, PoolId pool) {
+  return state.sample.at(pool.value);
+}
 
 /// What other claims promise to their newcomers and will take from their victims.
 struct Promises {
@@ -46,8 +48,7 @@ bool fits_without(const State& state, const Claim& claim, const std::vector<Serv
     std::vector<ServerId> gone = victims;
     gone.insert(gone.end(), promises.leaving.begin(), promises.leaving.end());
     const Bytes later = state.ledger.promised(share.pool, gone) + promises.coming;
-    const AdmissionInput in =
-        input_for(state, share.pool, share.bytes, std::max(now, later));
+    const AdmissionInput in = input_for(state, share.pool, share.bytes, std::max(now, later));
     if (!fits(in, state.config.policy)) return false;
   }
   return true;
@@ -62,11 +63,11 @@ bool is_oversize_claim(const State& state, const Claim& claim) {
 
 /// Nothing but the victims holds or was promised memory in the claim's pools.
 bool alone_without(const State& state, const Claim& claim, const std::vector<ServerId>& victims) {
-  return std::all_of(
-      claim.need.shares.begin(), claim.need.shares.end(), [&](const PoolShare& share) {
-        return state.ledger.promised(share.pool, victims).count == 0 &&
-               promises_in(state, share.pool, claim.newcomer).coming.count == 0;
-      });
+  return std::all_of(claim.need.shares.begin(), claim.need.shares.end(),
+                     [&](const PoolShare& share) {
+                       return state.ledger.promised(share.pool, victims).count == 0 &&
+                              promises_in(state, share.pool, claim.newcomer).coming.count == 0;
+                     });
 }
 
 bool has_room(const State& state, const Claim& claim, const std::vector<ServerId>& victims) {
@@ -83,8 +84,7 @@ bool in_a_claim(const State& state, ServerId id) {
 
 bool may_move(const State& state, ServerId id, const Claim& claim) {
   const Server& server = state.server(id);
-  const bool resident =
-      server.state == ServerState::ready || server.state == ServerState::starting;
+  const bool resident = server.state == ServerState::ready || server.state == ServerState::starting;
   return resident && id != claim.newcomer && !server.pinned && !server.retiring &&
          !in_a_claim(state, id) && server.config.footprint.touches(claim.need);
 }
@@ -99,17 +99,15 @@ bool queue_outranks(const State& state, const Server& victim, std::int32_t claim
 /// Cheapest first: idle before working, short to bring back before long, then home order backwards.
 auto cost_of(const State& state, ServerId id) {
   const Server& server = state.server(id);
-  return std::tuple(!server.running.empty(), !server.owed() ? 0 : 1, swap_time(state, server),
-                    id);
+  return std::tuple(!server.running.empty(), !server.owed() ? 0 : 1, swap_time(state, server), id);
 }
 
 /// Takes candidates, cheapest first, until there is room; then gives back who is not needed,
 /// dearest first. Nothing: no room even without all of them.
 std::optional<std::vector<ServerId>> choose_victims(const State& state, const Claim& claim,
                                                     std::vector<ServerId> candidates) {
-  std::sort(candidates.begin(), candidates.end(), [&](ServerId a, ServerId b) {
-    return cost_of(state, a) < cost_of(state, b);
-  });
+  std::sort(candidates.begin(), candidates.end(),
+            [&](ServerId a, ServerId b) { return cost_of(state, a) < cost_of(state, b); });
   std::vector<ServerId> victims;
   for (const ServerId id : candidates) {
     if (has_room(state, claim, victims)) break;
@@ -141,9 +139,7 @@ Plan plan_with(const State& state, Claim claim, Allowed allowed) {
     }
   }
   const auto victims = choose_victims(state, plan.claim, candidates);
-  plan.verdict = !victims            ? Verdict::blocked
-                 : victims->empty() ? Verdict::fits
-                                    : Verdict::offload;
+  plan.verdict = !victims ? Verdict::blocked : victims->empty() ? Verdict::fits : Verdict::offload;
   if (victims) plan.claim.victims = *victims;
   plan.claim.numbers = numbers_of(state, plan.claim, false);
   return plan;
@@ -163,7 +159,9 @@ Footprint need_of(const State& state, const Server& server) {
   return need;
 }
 
-bool shares_pool(const Claim& claim, const Footprint& need) { return claim.need.touches(need); }
+bool shares_pool(const Claim& claim, const Footprint& need) {
+  return claim.need.touches(need);
+}
 
 Plan plan_for_job(const State& state, ServerId newcomer, Instant now) {
   Claim claim;
@@ -188,8 +186,8 @@ Plan plan_return(const State& state, ServerId newcomer, Instant now) {
   const HomeOrder place = home_order(newcomer, state.server(newcomer));
   return plan_with(state, std::move(claim), [&](ServerId id) {
     const Server& victim = state.server(id);
-    return victim.state == ServerState::ready && victim.idle() &&
-           place < home_order(id, victim) && linger_ends(state, newcomer, victim) <= now;
+    return victim.state == ServerState::ready && victim.idle() && place < home_order(id, victim) &&
+           linger_ends(state, newcomer, victim) <= now;
   });
 }
 

@@ -96,7 +96,8 @@ void Scheduler::forget(JobId id) {
 }
 
 void Scheduler::end_jobs_of(Server& target) {
-  for (const JobId id : std::vector<JobId>(target.running)) forget(id);
+  for (const JobId id : std::vector<JobId>(target.running))
+    forget(id);
 }
 
 void Scheduler::reject(JobId id, Error error, std::optional<Duration> retry_after) {
@@ -106,7 +107,8 @@ void Scheduler::reject(JobId id, Error error, std::optional<Duration> retry_afte
 
 void Scheduler::reject_queue(Server& target, const Error& error,
                              std::optional<Duration> retry_after) {
-  for (const JobId id : std::vector<JobId>(target.queue)) reject(id, error, retry_after);
+  for (const JobId id : std::vector<JobId>(target.queue))
+    reject(id, error, retry_after);
 }
 
 // ---- Effects ------------------------------------------------------------------------------------
@@ -224,7 +226,8 @@ void Scheduler::on(const Measured& event) {
   if (event.effect != sample_) return;
   sample_.reset();
   if (event.error) return;  // it says nothing; the deadlines go on
-  for (const PoolSample& sample : event.pools) state_.sample.at(sample.pool.value) = sample;
+  for (const PoolSample& sample : event.pools)
+    state_.sample.at(sample.pool.value) = sample;
   state_.holders = event.holders;
   state_.ledger.observe(event.holders);
   for (Claim& claim : state_.claims) {
@@ -275,11 +278,12 @@ void Scheduler::user_stop(ServerId id) {
   target.skip_next_restore = false;
   commit(id);
   emit(Announce{.reason = Reason::stopped_by_user, .server = id});
-  reject_queue(target,
-               {ErrorCode::stopped_by_user,
-                fmt::format("server \"{}\" was stopped by the user; `berth start {}` brings it back",
-                            target.config.name, target.config.name)},
-               std::nullopt);
+  reject_queue(
+      target,
+      {ErrorCode::stopped_by_user,
+       fmt::format("server \"{}\" was stopped by the user; `berth start {}` brings it back",
+                   target.config.name, target.config.name)},
+      std::nullopt);
   if (target.state == ServerState::failed) target.state = ServerState::absent;
   if (target.state == ServerState::ready || target.state == ServerState::starting) {
     target.retiring = true;
@@ -349,9 +353,9 @@ void Scheduler::recover(ServerId id, const Row* row, const FoundServer* found) {
   const bool was_displaced = target.displaced.has_value();  // 3, 4
   target.displaced.reset();
   if (was_displaced) commit(id);
-  emit(Announce{.reason = was_displaced ? Reason::recovered_never_stopped
-                                        : Reason::recovered_adopted,
-                .server = id});
+  emit(Announce{
+      .reason = was_displaced ? Reason::recovered_never_stopped : Reason::recovered_adopted,
+      .server = id});
 }
 
 // ---- Emitting -----------------------------------------------------------------------------------

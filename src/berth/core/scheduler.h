@@ -90,9 +90,9 @@ class Scheduler {
   std::uint64_t last_effect_ = 0;
   std::uint64_t last_timer_ = 0;
   std::optional<Instant> wake_at_;
-  std::optional<EffectId> sample_;       ///< the Measure that is under way
-  std::optional<Instant> next_sample_;   ///< not before this
-  std::uint64_t samples_taken_ = 0;      ///< since the last reason to sample
+  std::optional<EffectId> sample_;      ///< the Measure that is under way
+  std::optional<Instant> next_sample_;  ///< not before this
+  std::uint64_t samples_taken_ = 0;     ///< since the last reason to sample
 };
 
 }  // namespace berth::core

@@ -17,8 +17,10 @@ namespace berth::core {
 class Driver {
  public:
   explicit Driver(Config config, std::vector<Row> rows = {}, std::vector<FoundServer> found = {}) {
-    for (std::uint32_t i = 0; i < config.servers.size(); ++i) servers_.push_back({});
-    for (const FoundServer& f : found) servers_[f.server.value].resident = f.generation;
+    for (std::uint32_t i = 0; i < config.servers.size(); ++i)
+      servers_.push_back({});
+    for (const FoundServer& f : found)
+      servers_[f.server.value].resident = f.generation;
     config_ = config;
     apply(Recovered{std::move(config), std::move(rows), std::move(found)});
   }
@@ -153,8 +155,8 @@ class Driver {
       for (const auto& generation : {server.resident, server.leftover}) {
         if (!generation) continue;
         const Footprint& bytes = config_.servers[i].footprint;
-        measured.holders.push_back({100 + i, config_.servers[i].name + "-helper", ServerId{i},
-                                    *generation, bytes});
+        measured.holders.push_back(
+            {100 + i, config_.servers[i].name + "-helper", ServerId{i}, *generation, bytes});
         pool.free -= bytes.in(PoolId{0});
       }
     }

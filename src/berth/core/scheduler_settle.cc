@@ -27,7 +27,8 @@ std::string text_of(const std::vector<Holder>& holders) {
   std::string text;
   for (const Holder& holder : holders) {
     std::int64_t bytes = 0;
-    for (const PoolShare& share : holder.bytes.shares) bytes += share.bytes.count;
+    for (const PoolShare& share : holder.bytes.shares)
+      bytes += share.bytes.count;
     text += fmt::format("{}{} (pid {}, {})", text.empty() ? "" : ", ", holder.program, holder.pid,
                         to_text(Bytes{bytes}));
   }
@@ -121,9 +122,8 @@ bool Scheduler::advance(Claim& claim) {
 bool Scheduler::must_fall(const Claim& claim) const {
   const Server& newcomer = server(claim.newcomer);
   if (!claim.is_return) return newcomer.queue.empty();
-  const bool victim_works =
-      std::any_of(claim.victims.begin(), claim.victims.end(),
-                  [this](ServerId id) { return !server(id).idle(); });
+  const bool victim_works = std::any_of(claim.victims.begin(), claim.victims.end(),
+                                        [this](ServerId id) { return !server(id).idle(); });
   return victim_works || (!newcomer.owed() && newcomer.queue.empty());
 }
 
@@ -155,8 +155,8 @@ void Scheduler::begin_draining(Claim& claim) {
   for (const ServerId id : claim.victims) {
     Server& victim = server(id);
     if (claim.is_return || victim.wanted == Wanted::off) continue;
-    const After after = std::exchange(victim.skip_next_restore, false) ? After::on_request
-                                                                       : After::restore;
+    const After after =
+        std::exchange(victim.skip_next_restore, false) ? After::on_request : After::restore;
     victim.displaced = Displacement{now_, claim.newcomer, after};
     commit(id);
   }
@@ -331,14 +331,14 @@ bool Scheduler::claim_jobs() {
       return true;
     }
     if (plan.verdict == Verdict::blocked) continue;
-    const bool taken = std::any_of(
-        state_.claims.begin(), state_.claims.end(), [&](const Claim& claim) {
+    const bool taken =
+        std::any_of(state_.claims.begin(), state_.claims.end(), [&](const Claim& claim) {
           return !claim.victims.empty() && shares_pool(claim, plan.claim.need);
         });
     if (plan.verdict == Verdict::offload && taken) continue;
-    const Reason reason = plan.claim.oversize                  ? Reason::oversize
+    const Reason reason = plan.claim.oversize                ? Reason::oversize
                           : plan.verdict == Verdict::offload ? Reason::offload
-                                                              : Reason::fits;
+                                                             : Reason::fits;
     emit(Announce{.reason = reason,
                   .server = id,
                   .victims = plan.claim.victims,
@@ -392,9 +392,8 @@ bool released_and_still(const State& state, const Claim& claim, const PoolSample
   if (!claim.oversize || claim.before.empty() || now - claim.still_since < kStillFor) return false;
   Bytes held;
   for (const Holder& holder : claim.held_before) {
-    const bool is_victim =
-        holder.server && std::find(claim.victims.begin(), claim.victims.end(), *holder.server) !=
-                             claim.victims.end();
+    const bool is_victim = holder.server && std::find(claim.victims.begin(), claim.victims.end(),
+                                                      *holder.server) != claim.victims.end();
     if (is_victim) held += holder.bytes.in(sample.pool);
   }
   const bool gone = std::none_of(claim.victims.begin(), claim.victims.end(),
@@ -407,14 +406,13 @@ std::vector<Holder> leftovers(const State& state) {
   std::vector<Holder> left;
   for (const Holder& holder : state.holders) {
     const bool going =
-        !holder.server ||
-        std::any_of(state.ledger.entries().begin(), state.ledger.entries().end(),
-                    [&](const LedgerEntry& entry) {
-                      return entry.server == *holder.server &&
-                             entry.generation == holder.generation &&
-                             (entry.state == EntryState::releasing ||
-                              entry.state == EntryState::stuck);
-                    });
+        !holder.server || std::any_of(state.ledger.entries().begin(), state.ledger.entries().end(),
+                                      [&](const LedgerEntry& entry) {
+                                        return entry.server == *holder.server &&
+                                               entry.generation == holder.generation &&
+                                               (entry.state == EntryState::releasing ||
+                                                entry.state == EntryState::stuck);
+                                      });
     if (going) left.push_back(holder);
   }
   return left;
@@ -478,17 +476,16 @@ void Scheduler::expire_releases() {
   for (const LedgerEntry& entry :
        state_.ledger.mark_stuck(now_, state_.config.policy.release_deadline)) {
     Server& target = server(entry.server);
-    const bool resting =
-        target.state == ServerState::absent || target.state == ServerState::failed;
+    const bool resting = target.state == ServerState::absent || target.state == ServerState::failed;
     if (!resting || target.generation != entry.generation || target.move) continue;
     move(entry.server, Rung::absent, /*keep=*/true);
   }
 }
 
 void Scheduler::sample_if_needed() {
-  const bool barrier = std::any_of(
-      state_.claims.begin(), state_.claims.end(),
-      [](const Claim& claim) { return claim.phase == ClaimPhase::barrier; });
+  const bool barrier =
+      std::any_of(state_.claims.begin(), state_.claims.end(),
+                  [](const Claim& claim) { return claim.phase == ClaimPhase::barrier; });
   const bool going =
       state_.ledger.any(EntryState::releasing) || state_.ledger.any(EntryState::stuck);
   if (!barrier && !going) next_sample_.reset();

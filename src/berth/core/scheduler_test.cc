@@ -19,7 +19,9 @@ constexpr ServerId kLlm{0};
 constexpr ServerId kSd{1};
 constexpr PoolId kPool{0};
 
-Footprint bytes(Bytes amount) { return {{{kPool, amount}}}; }
+Footprint bytes(Bytes amount) {
+  return {{{kPool, amount}}};
+}
 
 /// LLM 6 and SD 8 on a card of 10: they do not fit together (limit 3/4 is lifted to 1 for clarity).
 Config card_of_ten(Wanted llm = Wanted::on, Wanted sd = Wanted::on_demand) {
@@ -174,7 +176,8 @@ TEST(Turns, T4_APictureWithinTheLingerRunsFirstAndOneTickLaterTheSwapHasBegun) {
 
 TEST(Turns, T5_TheLlmIsNotLoadedBeforeTheLastQueuedPictureIsDoneAndLingerIsOver) {
   Driver d = settled();
-  for (int i = 0; i < 20; ++i) d.ask(kSd, image);
+  for (int i = 0; i < 20; ++i)
+    d.ask(kSd, image);
   for (std::uint64_t i = 1; i <= 20; ++i) {
     d.pass(12s);
     ASSERT_TRUE(d.running(JobId{i}));
@@ -283,8 +286,7 @@ TEST(Scheduler, ASecondPictureWhileTheFirstIsDrawnCostsNoSecondOffload) {
   d.end(JobId{1});
   d.end(JobId{2});
   d.pass(1min);
-  EXPECT_THAT(d.story(),
-              ElementsAre("down llm", "up sd", "run 1", "run 2", "down sd", "up llm"));
+  EXPECT_THAT(d.story(), ElementsAre("down llm", "up sd", "run 1", "run 2", "down sd", "up llm"));
 }
 
 TEST(Scheduler, AClientThatLeavesBeforeTheFirstSignalLeavesEverythingAsItWas) {
@@ -449,7 +451,8 @@ TEST(Scheduler, TheQueueIsBounded) {
   config.policy.queue_max = 3;
   Driver d = settled(config);
   d.user(What::pin, kLlm);
-  for (int i = 0; i < 3; ++i) d.ask(kSd, image);
+  for (int i = 0; i < 3; ++i)
+    d.ask(kSd, image);
   EXPECT_EQ(d.rejected(d.ask(kSd, image))->code, ErrorCode::queue_full);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the scheduler knows: servers, jobs, claims. Read by status and explain, changed by nobody else.
+// What the scheduler knows: servers, jobs, claims. Read by status and explain, changed by nobody
+// else.
 #pragma once
 
 #include <map>
@@ -39,24 +40,24 @@ struct Server {
 
   ServerState state = ServerState::absent;
   Generation generation;
-  std::optional<EffectId> move;      ///< the move that is under way
-  std::set<EffectId> commits;        ///< rows of it that are being written
-  std::optional<Error> commit_error; ///< the newest row could not be written
-  bool gate_open = true;             ///< closed: new requests wait until it is open again
-  bool retiring = false;             ///< the user stopped it; it goes when its work has ended
+  std::optional<EffectId> move;       ///< the move that is under way
+  std::set<EffectId> commits;         ///< rows of it that are being written
+  std::optional<Error> commit_error;  ///< the newest row could not be written
+  bool gate_open = true;              ///< closed: new requests wait until it is open again
+  bool retiring = false;              ///< the user stopped it; it goes when its work has ended
   std::optional<Instant> drain_until;
 
-  Instant ready_at;                  ///< start of its turn
-  Instant idle_since;                ///< meaningful while nothing runs and nothing is queued
+  Instant ready_at;    ///< start of its turn
+  Instant idle_since;  ///< meaningful while nothing runs and nothing is queued
   bool served_in_turn = false;
   std::optional<Instant> last_served;
-  std::optional<Duration> swap;      ///< S: first signal to the victims until ready, as measured
+  std::optional<Duration> swap;  ///< S: first signal to the victims until ready, as measured
 
-  std::int32_t failures = 0;         ///< starts and runs that failed in a row
+  std::int32_t failures = 0;  ///< starts and runs that failed in a row
   std::optional<Instant> retry_at;
   std::optional<Error> failure;
 
-  std::vector<JobId> queue;          ///< in order of arrival
+  std::vector<JobId> queue;  ///< in order of arrival
   std::vector<JobId> running;
 
   [[nodiscard]] bool idle() const { return queue.empty() && running.empty(); }
@@ -99,8 +100,9 @@ struct State {
   std::map<JobId, Job> jobs;
   std::vector<Claim> claims;
   Ledger ledger;
-  std::vector<PoolSample> sample;  ///< the newest, by pool; capacity from the config until the first
-  std::vector<Holder> holders;     ///< of the newest sample
+  std::vector<PoolSample>
+      sample;                   ///< the newest, by pool; capacity from the config until the first
+  std::vector<Holder> holders;  ///< of the newest sample
 
   [[nodiscard]] const Server& server(ServerId id) const { return servers.at(id.value); }
   [[nodiscard]] Server& server(ServerId id) { return servers.at(id.value); }

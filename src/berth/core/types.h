@@ -80,7 +80,8 @@ struct ServerConfig {
   Footprint footprint;
   FootprintSource source = FootprintSource::declared;
   std::int32_t slots = 1;  ///< requests that it works on at once
-  /// How long running chats may go on once the gate is closed; nothing = for ever. Only chats are cut.
+  /// How long running chats may go on once the gate is closed; nothing = for ever. Only chats are
+  /// cut.
   std::optional<Duration> drain_limit = Duration{10min};
   std::optional<Duration> job_limit;  ///< a request that runs longer is cut; nothing = none
   Duration start_deadline{2min};

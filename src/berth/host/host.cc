@@ -29,7 +29,9 @@ HostImpl::HostImpl(Executor executor, config::Config config)
       config_(std::move(config)),
       core_config_(complete_config(config_)) {}
 
-HostImpl::~HostImpl() { *alive_token_ = false; }
+HostImpl::~HostImpl() {
+  *alive_token_ = false;
+}
 
 // ---- Events in ----------------------------------------------------------------------------------
 
@@ -44,8 +46,8 @@ void HostImpl::post(core::Event event) {
     journal_->write(stamp, next, core_config_);
     if (const auto* ended = std::get_if<core::JobEnded>(&next)) {
       const auto job = pending(ended->job);
-      if (job) step("job_done", job->server, fmt::format("job {}: {}", job->id.value,
-                                                         name(ended->how)));
+      if (job)
+        step("job_done", job->server, fmt::format("job {}: {}", job->id.value, name(ended->how)));
     }
     const std::vector<core::Action> actions = scheduler_.apply(stamp.at, next);
     for (const core::Action& action : actions) {
@@ -251,7 +253,9 @@ void HostImpl::take(const core::Announce& action) {
 
 // ---- Memory -------------------------------------------------------------------------------------
 
-void HostImpl::take(const core::Measure& action) { spawn(executor_, measure(action.effect)); }
+void HostImpl::take(const core::Measure& action) {
+  spawn(executor_, measure(action.effect));
+}
 
 Task<void> HostImpl::measure(EffectId effect) {
   core::Measured measured = co_await sample(effect);
@@ -265,7 +269,8 @@ Task<core::Measured> HostImpl::sample(EffectId effect) {
   };
   const auto answer = std::make_shared<Answer>();
   std::vector<pid_t> ids;
-  for (const Session& session : sessions_) ids.push_back(session.id);
+  for (const Session& session : sessions_)
+    ids.push_back(session.id);
   const Executor executor = executor_;
   probe_.read(std::move(ids), [answer, executor](ProbeThread::Sample sample) {
     berth::post(executor, [answer, sample = std::move(sample)] {
@@ -299,15 +304,17 @@ core::Measured HostImpl::to_measured(EffectId effect, const ProbeThread::Sample&
     measured.pools.push_back({PoolId{i}, capacity, capacity, {}});
   }
   for (const probe::ProcessMemory& process : *sample) {
-    const auto session = std::find_if(sessions_.begin(), sessions_.end(), [&](const Session& s) {
-      return s.id == process.session;
-    });
+    const auto session = std::find_if(sessions_.begin(), sessions_.end(),
+                                      [&](const Session& s) { return s.id == process.session; });
     if (session == sessions_.end() || process.pss.count == 0) continue;
     const auto& shares = core_config_.servers[session->server.value].footprint.shares;
     const PoolId pool = shares.empty() ? PoolId{0} : shares.front().pool;
     measured.pools[pool.value].free -= process.pss;
-    measured.holders.push_back({process.pid, process.program, session->server,
-                                session->generation, {{{pool, process.pss}}}});
+    measured.holders.push_back({process.pid,
+                                process.program,
+                                session->server,
+                                session->generation,
+                                {{{pool, process.pss}}}});
   }
   // A session that holds nothing and whose server is not resident is over.
   std::erase_if(sessions_, [&](const Session& session) {
@@ -316,8 +323,8 @@ core::Measured HostImpl::to_measured(EffectId effect, const ProbeThread::Sample&
           return holder.server == session.server && holder.generation == session.generation;
         });
     const process::Process* process = slots_[session.server.value]->adapter->process();
-    const bool lives = process != nullptr && process->identity().session == session.id &&
-                       process->running();
+    const bool lives =
+        process != nullptr && process->identity().session == session.id && process->running();
     return !holds && !lives;
   });
   return measured;
@@ -332,7 +339,9 @@ void HostImpl::note_session(ServerId server, Generation generation) {
   if (!known && id > 0) sessions_.push_back({id, server, generation});
 }
 
-Task<void> HostImpl::refresh() { static_cast<void>(co_await sample(EffectId{0})); }
+Task<void> HostImpl::refresh() {
+  static_cast<void>(co_await sample(EffectId{0}));
+}
 
 // ---- Records ------------------------------------------------------------------------------------
 
@@ -351,8 +360,8 @@ void HostImpl::step(std::string_view name, ServerId server, std::string text) {
 
 /// The adapter says what it does; who the server is in this cycle is known here.
 void HostImpl::adapter_step(ServerId server, std::string_view name, std::string text) {
-  const bool victim = state().servers.size() > server.value &&
-                      state().server(server).displaced.has_value();
+  const bool victim =
+      state().servers.size() > server.value && state().server(server).displaced.has_value();
   std::string full(name);
   if (name == "stopping" || name == "gone" || name == "ready") {
     full = fmt::format("{}_{}", victim ? "victim" : "newcomer", name);

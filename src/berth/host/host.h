@@ -70,7 +70,7 @@ struct Record {
 struct ServerStatus {
   std::string name;
   std::string kind;
-  std::string state;      ///< absent, starting, ready, stopping, failed, unkillable
+  std::string state;  ///< absent, starting, ready, stopping, failed, unkillable
   std::string wanted;
   bool displaced = false;
   std::string displaced_by;
@@ -78,7 +78,7 @@ struct ServerStatus {
   bool gate_open = true;
   Generation generation;
   std::optional<std::int64_t> pid;
-  std::optional<Bytes> used;   ///< Pss of its processes in the newest sample; nothing: unknown
+  std::optional<Bytes> used;  ///< Pss of its processes in the newest sample; nothing: unknown
   Bytes footprint;
   std::string footprint_source;
   std::size_t running = 0;
@@ -116,7 +116,8 @@ class Host {
 
   /// Takes the state directory, opens the store, finds what is alive, and feeds Recovered to the
   /// core. Returns before the servers that are wanted on are up.
-  /// Errors: already_running with the owner's pid; io; bad_config; port errors come from the gateway.
+  /// Errors: already_running with the owner's pid; io; bad_config; port errors come from the
+  /// gateway.
   static Task<Result<std::unique_ptr<Host>>> start(Executor executor, config::Config config);
 
   virtual std::unique_ptr<Job> submit(JobRequest request) = 0;

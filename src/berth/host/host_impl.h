@@ -63,13 +63,13 @@ class HostImpl final : public Host {
   struct Slot {
     std::unique_ptr<servers::Adapter> adapter;
     process::LaunchSpec launch;
-    Generation launch_generation;   ///< which start `launch` was frozen for
+    Generation launch_generation;  ///< which start `launch` was frozen for
     std::deque<core::Commit> commits;
     bool committing = false;
     bool recorded_displaced = false;
-    Event* abort = nullptr;         ///< of the start that is under way
+    Event* abort = nullptr;  ///< of the start that is under way
     bool moving = false;
-    Event moved;                    ///< pulsed when a move has ended
+    Event moved;  ///< pulsed when a move has ended
     http::Spool spool;
     std::uint16_t front_port = 0;
   };
@@ -138,8 +138,8 @@ class HostImpl final : public Host {
   bool recovered_ = false;
   bool going_down_ = false;
   std::deque<Record> records_;
-  Event changed_;  // pulsed after each event
-  Event recorded_; // pulsed with each record
+  Event changed_;   // pulsed after each event
+  Event recorded_;  // pulsed with each record
   core::Measured newest_sample_;
   bool sampled_ = false;
   std::shared_ptr<bool> alive_token_ = std::make_shared<bool>(true);  // for posts of other threads

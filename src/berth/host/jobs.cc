@@ -76,7 +76,9 @@ class JobImpl final : public Job {
   std::shared_ptr<PendingJob> job_;
 };
 
-std::string text_of(const std::optional<Error>& error) { return error ? error->message : ""; }
+std::string text_of(const std::optional<Error>& error) {
+  return error ? error->message : "";
+}
 
 }  // namespace
 
@@ -111,8 +113,8 @@ Task<Status> HostImpl::settled(ServerId server) {
     const core::Server& each = state().server(server);
     const bool resident = each.state == core::ServerState::ready && !each.retiring;
     const bool moving = each.move.has_value() || !each.commits.empty() || each.retiring;
-    const bool failed = each.state == core::ServerState::failed ||
-                        each.state == core::ServerState::unkillable;
+    const bool failed =
+        each.state == core::ServerState::failed || each.state == core::ServerState::unkillable;
     if (failed) co_return fail(each.failure.value_or(Error{ErrorCode::internal, "it failed"}));
     if (each.wanted == core::Wanted::off && !resident && !moving) co_return Status{};
     if (each.wanted != core::Wanted::off && (resident || each.displaced)) co_return Status{};
@@ -159,7 +161,8 @@ HostStatus HostImpl::status() const {
       each.used = Bytes{};
       for (const core::Holder& holder : newest_sample_.holders) {
         if (holder.server != ServerId{i}) continue;
-        for (const core::PoolShare& share : holder.bytes.shares) *each.used += share.bytes;
+        for (const core::PoolShare& share : holder.bytes.shares)
+          *each.used += share.bytes;
       }
     }
     for (const core::PoolShare& share : server.config.footprint.shares) {

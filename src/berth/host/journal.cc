@@ -10,8 +10,8 @@
 #include <cstring>
 #include <utility>
 
-#include <boost/json.hpp>
 #include <fmt/format.h>
+#include <boost/json.hpp>
 
 #include "berth/host/text.h"
 
@@ -28,7 +28,8 @@ std::string server_name(const core::Config& config, ServerId id) {
 
 json::array server_names(const core::Config& config, const std::vector<ServerId>& ids) {
   json::array out;
-  for (const ServerId id : ids) out.emplace_back(server_name(config, id));
+  for (const ServerId id : ids)
+    out.emplace_back(server_name(config, id));
   return out;
 }
 
@@ -63,7 +64,8 @@ json::array holders_json(const std::vector<core::Holder>& holders, const core::C
   json::array out;
   for (const core::Holder& holder : holders) {
     std::int64_t bytes = 0;
-    for (const core::PoolShare& share : holder.bytes.shares) bytes += share.bytes.count;
+    for (const core::PoolShare& share : holder.bytes.shares)
+      bytes += share.bytes.count;
     json::object each{{"pid", holder.pid}, {"program", holder.program}, {"bytes", bytes}};
     if (holder.server) {
       each["server"] = server_name(config, *holder.server);
@@ -85,7 +87,8 @@ struct EventTeller {
   const core::Config& config;
 
   Told operator()(const core::JobArrived& e) const {
-    return {"job_arrived", server_name(config, e.server),
+    return {"job_arrived",
+            server_name(config, e.server),
             {{"job", e.job.value}, {"class", name(e.job_class)}, {"client", e.client}}};
   }
   Told operator()(const core::JobWithdrawn& e) const {
@@ -102,13 +105,15 @@ struct EventTeller {
   }
   Told operator()(const core::ServerChanged& e) const {
     const bool exited = e.fact == core::ServerChanged::Fact::exited;
-    return {"server_changed", server_name(config, e.server),
+    return {"server_changed",
+            server_name(config, e.server),
             {{"generation", e.generation.value},
              {"fact", exited ? "exited" : "unresponsive"},
              {"detail", e.detail}}};
   }
   Told operator()(const core::Measured& e) const {
-    Told told{"measured", "",
+    Told told{"measured",
+              "",
               {{"effect", e.effect.value},
                {"pools", pools_json(e, config)},
                {"holders", holders_json(e.holders, config)}}};
@@ -147,7 +152,8 @@ struct ActionTeller {
     return {"commit", server_name(config, a.row.server), std::move(members)};
   }
   Told operator()(const core::MoveTo& a) const {
-    return {"move_to", server_name(config, a.server),
+    return {"move_to",
+            server_name(config, a.server),
             {{"effect", a.effect.value},
              {"rung", name(a.rung)},
              {"keep", a.keep},
@@ -155,20 +161,19 @@ struct ActionTeller {
              {"deadline_ms", milliseconds(a.deadline)}}};
   }
   Told operator()(const core::Dispatch& a) const {
-    return {"dispatch", server_name(config, a.server),
+    return {"dispatch",
+            server_name(config, a.server),
             {{"job", a.job.value}, {"generation", a.generation.value}}};
   }
   Told operator()(const core::Cancel& a) const {
     const bool gone = a.reason == core::CancelReason::client_gone;
-    return {"cancel", "",
-            {{"job", a.job.value}, {"reason", gone ? "client_gone" : "drain_limit"}}};
+    return {"cancel", "", {{"job", a.job.value}, {"reason", gone ? "client_gone" : "drain_limit"}}};
   }
   Told operator()(const core::Measure& a) const {
     return {"measure", "", {{"effect", a.effect.value}}};
   }
   Told operator()(const core::SetTimer& a) const {
-    return {"set_timer", "",
-            {{"timer", a.timer.value}, {"at_ns", a.at.since_start.count()}}};
+    return {"set_timer", "", {{"timer", a.timer.value}, {"at_ns", a.at.since_start.count()}}};
   }
   Told operator()(const core::Reject& a) const {
     Told told{"reject", "", {{"job", a.job.value}, {"error", error_json(a.error)}}};
@@ -181,9 +186,12 @@ struct ActionTeller {
 };
 
 json::object numbers_json(const core::Admission& n, const core::Config& config) {
-  return {{"pool", config.pools.at(n.pool.value).name}, {"need_bytes", n.need.count},
-          {"others_bytes", n.others.count},             {"limit_bytes", n.limit.count},
-          {"capacity_bytes", n.capacity.count},         {"foreign_bytes", n.foreign.count},
+  return {{"pool", config.pools.at(n.pool.value).name},
+          {"need_bytes", n.need.count},
+          {"others_bytes", n.others.count},
+          {"limit_bytes", n.limit.count},
+          {"capacity_bytes", n.capacity.count},
+          {"foreign_bytes", n.foreign.count},
           {"free_bytes", n.free.count}};
 }
 
@@ -201,7 +209,8 @@ class Journal::Line {
     if (!server.empty()) object["server"] = server;
   }
   void add(json::object members) {
-    for (auto& member : members) object[member.key()] = std::move(member.value());
+    for (auto& member : members)
+      object[member.key()] = std::move(member.value());
   }
 
   json::object object;
@@ -211,7 +220,8 @@ Result<std::unique_ptr<Journal>> Journal::open(const std::string& path) {
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   struct stat info {};
   if (fd < 0 || ::fstat(fd, &info) != 0) {
-    return fail(ErrorCode::io, fmt::format("cannot write the journal {}: {}", path, strerror(errno)));
+    return fail(ErrorCode::io,
+                fmt::format("cannot write the journal {}: {}", path, strerror(errno)));
   }
   return std::unique_ptr<Journal>(new Journal(path, fd, info.st_size));
 }
@@ -219,7 +229,9 @@ Result<std::unique_ptr<Journal>> Journal::open(const std::string& path) {
 Journal::Journal(std::string path, int fd, std::int64_t size)
     : path_(std::move(path)), fd_(fd), size_(size) {}
 
-Journal::~Journal() { ::close(fd_); }
+Journal::~Journal() {
+  ::close(fd_);
+}
 
 void Journal::append(const std::string& line) {
   if (size_ > kSizeMax) {

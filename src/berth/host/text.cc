@@ -41,51 +41,84 @@ std::string error_text(const core::Announce& decision) {
 
 std::string_view name(core::Reason reason) {
   switch (reason) {
-    case core::Reason::fits: return "fits";
-    case core::Reason::offload: return "offload";
-    case core::Reason::oversize: return "oversize";
-    case core::Reason::impossible: return "impossible";
-    case core::Reason::waits_for_turn: return "waits_for_turn";
-    case core::Reason::gate_closed: return "gate_closed";
-    case core::Reason::claim_fell: return "claim_fell";
-    case core::Reason::drain_limit: return "drain_limit";
-    case core::Reason::room_seen: return "room_seen";
-    case core::Reason::room_seen_oversize: return "room_seen_oversize";
-    case core::Reason::room_not_seen: return "room_not_seen";
-    case core::Reason::ready: return "ready";
-    case core::Reason::restored: return "restored";
-    case core::Reason::comes_back: return "comes_back";
-    case core::Reason::start_failed: return "start_failed";
-    case core::Reason::stop_failed: return "stop_failed";
-    case core::Reason::exited: return "exited";
-    case core::Reason::stopped_by_user: return "stopped_by_user";
-    case core::Reason::started_by_user: return "started_by_user";
-    case core::Reason::saved_state_cleared: return "saved_state_cleared";
-    case core::Reason::commit_failed: return "commit_failed";
-    case core::Reason::recovered_adopted: return "recovered_adopted";
-    case core::Reason::recovered_never_stopped: return "recovered_never_stopped";
-    case core::Reason::recovered_stopping: return "recovered_stopping";
+    case core::Reason::fits:
+      return "fits";
+    case core::Reason::offload:
+      return "offload";
+    case core::Reason::oversize:
+      return "oversize";
+    case core::Reason::impossible:
+      return "impossible";
+    case core::Reason::waits_for_turn:
+      return "waits_for_turn";
+    case core::Reason::gate_closed:
+      return "gate_closed";
+    case core::Reason::claim_fell:
+      return "claim_fell";
+    case core::Reason::drain_limit:
+      return "drain_limit";
+    case core::Reason::room_seen:
+      return "room_seen";
+    case core::Reason::room_seen_oversize:
+      return "room_seen_oversize";
+    case core::Reason::room_not_seen:
+      return "room_not_seen";
+    case core::Reason::ready:
+      return "ready";
+    case core::Reason::restored:
+      return "restored";
+    case core::Reason::comes_back:
+      return "comes_back";
+    case core::Reason::start_failed:
+      return "start_failed";
+    case core::Reason::stop_failed:
+      return "stop_failed";
+    case core::Reason::exited:
+      return "exited";
+    case core::Reason::stopped_by_user:
+      return "stopped_by_user";
+    case core::Reason::started_by_user:
+      return "started_by_user";
+    case core::Reason::saved_state_cleared:
+      return "saved_state_cleared";
+    case core::Reason::commit_failed:
+      return "commit_failed";
+    case core::Reason::recovered_adopted:
+      return "recovered_adopted";
+    case core::Reason::recovered_never_stopped:
+      return "recovered_never_stopped";
+    case core::Reason::recovered_stopping:
+      return "recovered_stopping";
   }
   return "unknown";
 }
 
 std::string_view name(core::ServerState state) {
   switch (state) {
-    case core::ServerState::absent: return "absent";
-    case core::ServerState::starting: return "starting";
-    case core::ServerState::ready: return "ready";
-    case core::ServerState::stopping: return "stopping";
-    case core::ServerState::failed: return "failed";
-    case core::ServerState::unkillable: return "unkillable";
+    case core::ServerState::absent:
+      return "absent";
+    case core::ServerState::starting:
+      return "starting";
+    case core::ServerState::ready:
+      return "ready";
+    case core::ServerState::stopping:
+      return "stopping";
+    case core::ServerState::failed:
+      return "failed";
+    case core::ServerState::unkillable:
+      return "unkillable";
   }
   return "unknown";
 }
 
 std::string_view name(core::Wanted wanted) {
   switch (wanted) {
-    case core::Wanted::on_demand: return "on_demand";
-    case core::Wanted::on: return "on";
-    case core::Wanted::off: return "off";
+    case core::Wanted::on_demand:
+      return "on_demand";
+    case core::Wanted::on:
+      return "on";
+    case core::Wanted::off:
+      return "off";
   }
   return "unknown";
 }
@@ -96,49 +129,68 @@ std::string_view name(core::Rung rung) {
 
 std::string_view name(core::ServerClass job_class) {
   switch (job_class) {
-    case core::ServerClass::video: return "video";
-    case core::ServerClass::image: return "image";
-    case core::ServerClass::chat: return "chat";
-    case core::ServerClass::batch: return "batch";
+    case core::ServerClass::video:
+      return "video";
+    case core::ServerClass::image:
+      return "image";
+    case core::ServerClass::chat:
+      return "chat";
+    case core::ServerClass::batch:
+      return "batch";
   }
   return "unknown";
 }
 
 std::string_view name(core::JobEnd how) {
   switch (how) {
-    case core::JobEnd::done: return "done";
-    case core::JobEnd::failed: return "failed";
-    case core::JobEnd::cancelled: return "cancelled";
-    case core::JobEnd::cut: return "cut";
+    case core::JobEnd::done:
+      return "done";
+    case core::JobEnd::failed:
+      return "failed";
+    case core::JobEnd::cancelled:
+      return "cancelled";
+    case core::JobEnd::cut:
+      return "cut";
   }
   return "unknown";
 }
 
 std::string_view name(core::PoolKind kind) {
   switch (kind) {
-    case core::PoolKind::device: return "device";
-    case core::PoolKind::host: return "host";
-    case core::PoolKind::capped: return "capped";
+    case core::PoolKind::device:
+      return "device";
+    case core::PoolKind::host:
+      return "host";
+    case core::PoolKind::capped:
+      return "capped";
   }
   return "unknown";
 }
 
 std::string_view name(core::FootprintSource source) {
   switch (source) {
-    case core::FootprintSource::declared: return "declared";
-    case core::FootprintSource::formula: return "formula";
-    case core::FootprintSource::learned: return "learned";
+    case core::FootprintSource::declared:
+      return "declared";
+    case core::FootprintSource::formula:
+      return "formula";
+    case core::FootprintSource::learned:
+      return "learned";
   }
   return "unknown";
 }
 
 std::string_view name(core::UserAsked::What what) {
   switch (what) {
-    case core::UserAsked::What::start: return "start";
-    case core::UserAsked::What::stop: return "stop";
-    case core::UserAsked::What::pin: return "pin";
-    case core::UserAsked::What::unpin: return "unpin";
-    case core::UserAsked::What::clear_saved_state: return "clear_saved_state";
+    case core::UserAsked::What::start:
+      return "start";
+    case core::UserAsked::What::stop:
+      return "stop";
+    case core::UserAsked::What::pin:
+      return "pin";
+    case core::UserAsked::What::unpin:
+      return "unpin";
+    case core::UserAsked::What::clear_saved_state:
+      return "clear_saved_state";
   }
   return "unknown";
 }
@@ -150,18 +202,20 @@ std::string sentence(const core::Announce& decision, const core::Config& config)
     case core::Reason::fits:
       return fmt::format("{} fits: {}", server, sum(decision, config));
     case core::Reason::offload:
-      return fmt::format("{} needs room, {} is put out: {}", server, victims, sum(decision, config));
-    case core::Reason::oversize:
-      return fmt::format("{} is larger than the limit of the empty machine and is tried with "
-                         "everything else out ({}): {}",
-                         server, victims.empty() ? "nothing was in" : victims,
+      return fmt::format("{} needs room, {} is put out: {}", server, victims,
                          sum(decision, config));
+    case core::Reason::oversize:
+      return fmt::format(
+          "{} is larger than the limit of the empty machine and is tried with "
+          "everything else out ({}): {}",
+          server, victims.empty() ? "nothing was in" : victims, sum(decision, config));
     case core::Reason::impossible:
       return fmt::format("{} cannot be helped, nothing moves: {}", server, error_text(decision));
     case core::Reason::waits_for_turn:
       return fmt::format("{} waits until the turn of {} is over", server, victims);
     case core::Reason::gate_closed:
-      return fmt::format("new requests for {} wait from now on: {} takes its place", server, victims);
+      return fmt::format("new requests for {} wait from now on: {} takes its place", server,
+                         victims);
     case core::Reason::claim_fell:
       return fmt::format("nobody waits for {} any more, everything stays as it is", server);
     case core::Reason::drain_limit:
@@ -179,8 +233,8 @@ std::string sentence(const core::Announce& decision, const core::Config& config)
       return fmt::format("{} is back{}{}", server, decision.error ? ", but " : "",
                          decision.error ? decision.error->message : "");
     case core::Reason::comes_back:
-      return fmt::format("{} comes back{}{}", server, victims.empty() ? "" : ", idle and out: ",
-                         victims);
+      return fmt::format("{} comes back{}{}", server,
+                         victims.empty() ? "" : ", idle and out: ", victims);
     case core::Reason::start_failed:
       return error_text(decision);
     case core::Reason::stop_failed:

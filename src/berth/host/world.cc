@@ -27,8 +27,8 @@ struct SeedEstimate {
     const bool on_gpu = options.gpu_layers.value_or(0) != 0;
     const core::LayerSplit layers{.on_gpu = options.gpu_layers.value_or(0),
                                   .total = options.layers};
-    const Bytes model = on_gpu ? core::seed_gpu_footprint(*size, layers)
-                               : core::seed_footprint(*size);
+    const Bytes model =
+        on_gpu ? core::seed_gpu_footprint(*size, layers) : core::seed_footprint(*size);
     return model + options.cache_ram;
   }
 
@@ -75,8 +75,8 @@ core::Row to_core(const store::ServerRow& row, const core::Config& config, Journ
   return out;
 }
 
-store::ServerRow to_store(const core::Row& row, const core::Config& config,
-                          std::string launch_spec, Journal::Stamp now) {
+store::ServerRow to_store(const core::Row& row, const core::Config& config, std::string launch_spec,
+                          Journal::Stamp now) {
   store::ServerRow out;
   out.name = config.servers.at(row.server.value).name;
   out.wanted = row.wanted;

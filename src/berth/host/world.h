@@ -20,8 +20,8 @@ core::Config complete_config(const config::Config& config);
 Journal::Stamp stamp_now();
 
 core::Row to_core(const store::ServerRow& row, const core::Config& config, Journal::Stamp now);
-store::ServerRow to_store(const core::Row& row, const core::Config& config,
-                          std::string launch_spec, Journal::Stamp now);
+store::ServerRow to_store(const core::Row& row, const core::Config& config, std::string launch_spec,
+                          Journal::Stamp now);
 
 /// Returns the position of the server with that name, or nothing.
 std::optional<ServerId> find_server(const core::Config& config, std::string_view name);

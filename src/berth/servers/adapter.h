@@ -82,7 +82,8 @@ class Adapter {
   virtual Task<Status> stop(bool keep, Duration deadline) = 0;
 
   /// Takes over the process of that generation and waits until it works for nobody any more.
-  /// Errors: not_found; deadline if it does not answer (the process is then known and stop() works).
+  /// Errors: not_found; deadline if it does not answer (the process is then known and stop()
+  /// works).
   virtual Task<Status> adopt(Generation generation, process::LaunchSpec launch) = 0;
 
   /// Where requests go. Meaningful while it serves.

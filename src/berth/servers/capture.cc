@@ -30,11 +30,14 @@ constexpr auto kInherited = std::to_array<std::string_view>(
      "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES", "VK_ICD_FILENAMES",
      "XDG_RUNTIME_DIR"});
 
-bool is_executable_file(const std::string& path) { return ::access(path.c_str(), X_OK) == 0; }
+bool is_executable_file(const std::string& path) {
+  return ::access(path.c_str(), X_OK) == 0;
+}
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
   std::vector<char*> out;
-  for (std::string& text : texts) out.push_back(text.data());
+  for (std::string& text : texts)
+    out.push_back(text.data());
   out.push_back(nullptr);
   return out;
 }
@@ -108,8 +111,9 @@ Result<std::string> find_program(const std::string& name, std::string_view setti
     std::string candidate = fmt::format("{}/{}", folder, name);
     if (!folder.empty() && is_executable_file(candidate)) return candidate;
   }
-  return fail(ErrorCode::binary_missing,
-              fmt::format("no program \"{}\" is found by PATH; install it or set {}", name, setting));
+  return fail(
+      ErrorCode::binary_missing,
+      fmt::format("no program \"{}\" is found by PATH; install it or set {}", name, setting));
 }
 
 std::vector<std::string> server_environment() {

@@ -66,8 +66,7 @@ Task<Result<std::set<std::string>>> HelpCache::options_of(std::string binary) {
     co_return fail(ErrorCode::binary_missing,
                    fmt::format("\"{}\" cannot be run: {}", binary, strerror(errno)));
   }
-  const Key key{binary, info.st_size,
-                info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec};
+  const Key key{binary, info.st_size, info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec};
   const auto found = known_.find(key);
   if (found != known_.end()) co_return found->second;
   std::vector<std::string> argv = words(binary, "--help");

@@ -9,8 +9,8 @@
 #include <cstring>
 #include <utility>
 
-#include <boost/json.hpp>
 #include <fmt/format.h>
+#include <boost/json.hpp>
 
 #include "berth/http/client.h"
 #include "berth/servers/capture.h"
@@ -90,6 +90,22 @@ std::optional<std::int64_t> cached_tokens(std::string_view tail) {
   return n;
 }
 
+// Work for on_thread(). GCC 12 destroys captures twice if the lambda stands in the coroutine.
+
+std::function<Status()> sealing(std::string directory, SavedSlot slot, SlotOwner owner) {
+  return [directory = std::move(directory), slot = std::move(slot), owner = std::move(owner)] {
+    return seal_slot(directory, slot, owner);
+  };
+}
+
+std::function<Status()> searching(std::string directory, SlotOwner owner,
+                                  std::shared_ptr<std::vector<FoundSlot>> found) {
+  return [directory = std::move(directory), owner = std::move(owner), found]() -> Status {
+    *found = find_slots(directory, owner);
+    return {};
+  };
+}
+
 /// Does `body` go on with the conversation of `earlier`? Both are whole requests.
 bool continues(const std::string& body, const std::string& earlier) {
   const auto [a, b] = std::mismatch(body.begin(), body.end(), earlier.begin(), earlier.end());
@@ -141,6 +157,10 @@ LlamaServer::~LlamaServer() = default;
 
 void LlamaServer::step(std::string_view name, std::string detail) {
   if (on_step) on_step(name, std::move(detail));
+}
+
+std::function<void(std::string_view)> LlamaServer::line_sink() {
+  return [this](std::string_view line) { on_line(line); };
 }
 
 void LlamaServer::on_line(std::string_view line) {
@@ -195,9 +215,10 @@ Task<void> LlamaServer::warn_about_gpu() {
   std::vector<std::string> argv = words(launch_.argv.front(), "--list-devices");
   auto devices = co_await capture(std::move(argv), launch_.environment, kListDevicesDeadline);
   if (!devices || devices->find("(none)") == std::string::npos) co_return;
-  step("warning", fmt::format("gpu_layers is set, but \"{}\" sees no GPU: server \"{}\" runs on the "
-                              "CPU; take gpu_layers out or install a build for your GPU",
-                              launch_.argv.front(), name_));
+  step("warning",
+       fmt::format("gpu_layers is set, but \"{}\" sees no GPU: server \"{}\" runs on the "
+                   "CPU; take gpu_layers out or install a build for your GPU",
+                   launch_.argv.front(), name_));
 }
 
 // ---- Start --------------------------------------------------------------------------------------
@@ -211,8 +232,8 @@ Task<Result<Started>> LlamaServer::start(StartContext context) {
   // A stale socket makes the server exit with 1. Nobody else can listen there: the directory is
   // ours alone and the previous generation is gone.
   ::unlink(socket_path(places_, name_).c_str());
-  auto spawned = co_await supervised_.spawn(
-      context, [this](std::string_view line) { on_line(line); });
+  std::function<void(std::string_view)> sink = line_sink();
+  auto spawned = co_await supervised_.spawn(context, std::move(sink));
   if (!spawned) co_return fail(spawned.error());
   auto ready = co_await wait_ready(context.abort, context.deadline);
   if (!ready) {
@@ -276,9 +297,9 @@ Task<Status> LlamaServer::stop(bool keep, Duration deadline) {
   const bool evaluating = !released.has_value();  // TERM would wait for the batch: nothing to save
   if (keep && !evaluating) co_await save_slots();
   if (!keep) remove_slots(places_.saved_dir);
-  step("stopping", fmt::format("server \"{}\" gets {}", name_,
-                                      evaluating ? "SIGKILL: it evaluates a prompt for nobody"
-                                                 : "SIGTERM"));
+  step("stopping",
+       fmt::format("server \"{}\" gets {}", name_,
+                   evaluating ? "SIGKILL: it evaluates a prompt for nobody" : "SIGTERM"));
   auto ended = co_await supervised_.terminate(evaluating, kTermGrace, deadline);
   if (ended) step("gone", fmt::format("server \"{}\": {}", name_, supervised_.how()));
   ::unlink(socket_path(places_, name_).c_str());
@@ -321,13 +342,8 @@ Task<void> LlamaServer::save_slots() {
       trouble = fmt::format("{} exceed the quota of {}", to_text(size), to_text(kSavedQuota));
       break;
     }
-    const std::string directory = places_.saved_dir;
-    const SavedSlot sealed_slot = *saved;
-    const SlotOwner sealed_owner = *owner;
-    auto sealed = co_await on_thread(
-        [directory, sealed_slot, sealed_owner] {
-          return seal_slot(directory, sealed_slot, sealed_owner);
-        });
+    std::function<Status()> seal = sealing(places_.saved_dir, *saved, *owner);
+    auto sealed = co_await on_thread(std::move(seal));
     if (!sealed) trouble = sealed.error().message;
   }
   if (!trouble.empty()) {
@@ -359,8 +375,8 @@ Task<Result<SavedSlot>> LlamaServer::save_slot(int slot) {
   saved.tokens = number_in(value, "n_saved");
   saved.size = Bytes{number_in(value, "n_written")};
   if (saved.tokens < 0 || saved.size.count < 0) {
-    co_return fail(ErrorCode::upstream, "the reply to a slot save cannot be understood: " +
-                                            reply->body.substr(0, 200));
+    co_return fail(ErrorCode::upstream,
+                   "the reply to a slot save cannot be understood: " + reply->body.substr(0, 200));
   }
   if (saved.tokens == 0) ::unlink(file.c_str());
   co_return saved;
@@ -383,13 +399,10 @@ Task<std::optional<bool>> LlamaServer::restore_slots() {
   if (!options_.keep_kv) co_return std::nullopt;
   auto owner = co_await slot_owner(launch_);
   if (!owner) co_return std::nullopt;
-  std::vector<FoundSlot> found;
-  const std::string directory = places_.saved_dir;
-  const SlotOwner wanted = *owner;
-  static_cast<void>(co_await on_thread([&found, directory, wanted]() -> Status {
-    found = find_slots(directory, wanted);
-    return {};
-  }));
+  const auto found_slots = std::make_shared<std::vector<FoundSlot>>();
+  std::function<Status()> search = searching(places_.saved_dir, *owner, found_slots);
+  static_cast<void>(co_await on_thread(std::move(search)));
+  const std::vector<FoundSlot>& found = *found_slots;
   if (found.empty()) co_return std::nullopt;
   std::int64_t tokens = 0;
   std::string trouble;
@@ -419,8 +432,8 @@ Task<Status> LlamaServer::restore_slot(const SavedSlot& slot) {
   boost::system::error_code error;
   const json::value value = json::parse(reply->body, error);
   if (reply->status != 200 || number_in(value, "n_restored") != slot.tokens) {
-    co_return fail(ErrorCode::io, fmt::format("slot {} did not load ({})", slot.slot,
-                                              error_text(*reply)));
+    co_return fail(ErrorCode::io,
+                   fmt::format("slot {} did not load ({})", slot.slot, error_text(*reply)));
   }
   co_return Status{};
 }
@@ -431,8 +444,8 @@ Task<Status> LlamaServer::adopt(Generation generation, process::LaunchSpec launc
   launch_ = std::move(launch);
   generation_ = generation;
   log_.reset();
-  auto adopted = co_await supervised_.adopt(
-      generation, [this](std::string_view line) { on_line(line); });
+  std::function<void(std::string_view)> sink = line_sink();
+  auto adopted = co_await supervised_.adopt(generation, std::move(sink));
   if (!adopted) co_return adopted;
   const bool ok = co_await healthy();
   if (!ok) {

@@ -43,6 +43,7 @@ class LlamaServer final : public Adapter {
   class Request;
   friend class Request;
 
+  std::function<void(std::string_view)> line_sink();
   void on_line(std::string_view line);
   void step(std::string_view name, std::string detail);
   Task<Status> wait_ready(Event* abort, Duration deadline);
@@ -66,11 +67,11 @@ class LlamaServer final : public Adapter {
   Generation generation_;
   LlamaLog log_;
   Event loaded_;
-  Event slots_changed_;          // pulsed: a slot was released
+  Event slots_changed_;  // pulsed: a slot was released
   std::size_t open_requests_ = 0;
   std::map<std::string, std::string, std::less<>> reads_;
   std::string note_;
-  bool restorable_ = true;       // false: a restore was seen to have no effect
+  bool restorable_ = true;  // false: a restore was seen to have no effect
   bool restored_unproven_ = false;
   std::vector<std::string> last_bodies_;  // in memory only; newest last
 };

@@ -15,8 +15,8 @@
 #include <optional>
 #include <utility>
 
-#include <boost/json.hpp>
 #include <fmt/format.h>
+#include <boost/json.hpp>
 
 namespace berth::servers {
 namespace {
@@ -181,9 +181,10 @@ Status seal_slot(const std::string& directory, SavedSlot slot, const SlotOwner& 
                                              content->size.count, slot.size.count));
     }
     slot.crc32 = content->crc32;
-    if (::fchmod(file.fd(), 0600) != 0 || ::fsync(file.fd()) != 0) return failed("cannot sync", path);
-    const Status written = write_synced(path + std::string(kSidecarSuffix),
-                                        sidecar_text(slot, owner));
+    if (::fchmod(file.fd(), 0600) != 0 || ::fsync(file.fd()) != 0)
+      return failed("cannot sync", path);
+    const Status written =
+        write_synced(path + std::string(kSidecarSuffix), sidecar_text(slot, owner));
     return written ? sync_directory(directory) : written;
   };
   Status sealed = seal();
@@ -203,9 +204,8 @@ std::vector<FoundSlot> find_slots(const std::string& directory, const SlotOwner&
     }
     found.push_back({sidecar->slot, refusal_of(*sidecar, directory, owner)});
   }
-  std::sort(found.begin(), found.end(), [](const FoundSlot& a, const FoundSlot& b) {
-    return a.slot.slot < b.slot.slot;
-  });
+  std::sort(found.begin(), found.end(),
+            [](const FoundSlot& a, const FoundSlot& b) { return a.slot.slot < b.slot.slot; });
   return found;
 }
 

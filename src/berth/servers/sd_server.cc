@@ -73,6 +73,10 @@ void SdServer::step(std::string_view name, std::string detail) {
   if (on_step) on_step(name, std::move(detail));
 }
 
+std::function<void(std::string_view)> SdServer::line_sink() {
+  return [this](std::string_view line) { on_line(line); };
+}
+
 void SdServer::on_line(std::string_view line) {
   const auto progress = log_.take(line);
   if (progress && on_progress) on_progress(*progress);
@@ -119,8 +123,8 @@ Task<Result<Started>> SdServer::start(StartContext context) {
   read_port();
   log_.reset();
   listening_.reset();
-  auto spawned = co_await supervised_.spawn(
-      context, [this](std::string_view line) { on_line(line); });
+  std::function<void(std::string_view)> sink = line_sink();
+  auto spawned = co_await supervised_.spawn(context, std::move(sink));
   if (!spawned) co_return fail(spawned.error());
   auto ready = co_await wait_ready(context.abort, context.deadline);
   if (!ready) {
@@ -167,9 +171,10 @@ Task<Status> SdServer::stop(bool /*keep: it has no state*/, Duration deadline) {
   if (!supervised_.running()) co_return supervised_.sweep();
   // A picture that is still drawn is one that nobody waits for: TERM would wait for its end.
   const bool kill_at_once = log_.drawing();
-  step("stopping", fmt::format("server \"{}\" gets {}", name_, kill_at_once ? "SIGKILL: it draws for "
-                                                                              "nobody"
-                                                                            : "SIGTERM"));
+  step("stopping", fmt::format("server \"{}\" gets {}", name_,
+                               kill_at_once ? "SIGKILL: it draws for "
+                                              "nobody"
+                                            : "SIGTERM"));
   auto ended = co_await supervised_.terminate(kill_at_once, kTermGrace, deadline);
   if (ended) step("gone", fmt::format("server \"{}\": {}", name_, supervised_.how()));
   co_return ended;
@@ -180,8 +185,8 @@ Task<Status> SdServer::adopt(Generation generation, process::LaunchSpec launch) 
   generation_ = generation;
   read_port();
   log_.reset();
-  auto adopted = co_await supervised_.adopt(
-      generation, [this](std::string_view line) { on_line(line); });
+  std::function<void(std::string_view)> sink = line_sink();
+  auto adopted = co_await supervised_.adopt(generation, std::move(sink));
   if (!adopted) co_return adopted;
   const bool ok = co_await healthy();
   if (!ok) {
@@ -194,9 +199,13 @@ Task<Status> SdServer::adopt(Generation generation, process::LaunchSpec launch) 
   co_return Status{};
 }
 
-http::Endpoint SdServer::endpoint() const { return http::Endpoint::tcp("127.0.0.1", port_); }
+http::Endpoint SdServer::endpoint() const {
+  return http::Endpoint::tcp("127.0.0.1", port_);
+}
 
-std::optional<std::string> SdServer::last_known(std::string_view) const { return std::nullopt; }
+std::optional<std::string> SdServer::last_known(std::string_view) const {
+  return std::nullopt;
+}
 
 // ---- Pictures -----------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ class SdServer final : public Adapter {
   class Picture;
   friend class Picture;
 
+  std::function<void(std::string_view)> line_sink();
   void on_line(std::string_view line);
   void step(std::string_view name, std::string detail);
   Task<Status> wait_ready(Event* abort, Duration deadline);

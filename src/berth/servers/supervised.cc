@@ -91,10 +91,11 @@ Task<Status> Supervised::terminate(bool kill_at_once, Duration grace, Duration d
     }
   }
   if (!running->exited.is_set()) {
-    co_return fail(ErrorCode::unkillable,
-                   fmt::format("server \"{}\" (pid {}) does not die, not even by SIGKILL; its memory "
-                               "stays reserved until it is gone",
-                               name_, running->process->identity().pid));
+    co_return fail(
+        ErrorCode::unkillable,
+        fmt::format("server \"{}\" (pid {}) does not die, not even by SIGKILL; its memory "
+                    "stays reserved until it is gone",
+                    name_, running->process->identity().pid));
   }
   co_return Status{};
 }
@@ -108,22 +109,27 @@ process::Process* Supervised::process() const {
   return running_ ? running_->process.get() : nullptr;
 }
 
-bool Supervised::running() const { return running_ && !running_->exited.is_set(); }
+bool Supervised::running() const {
+  return running_ && !running_->exited.is_set();
+}
 
-Event& Supervised::exited() { return running_->exited; }
+Event& Supervised::exited() {
+  return running_->exited;
+}
 
-std::string Supervised::how() const { return running_ ? running_->how : "never started"; }
+std::string Supervised::how() const {
+  return running_ ? running_->how : "never started";
+}
 
 Error Supervised::start_error(std::string_view what) const {
   std::vector<std::string> tail;
   if (running_) tail = running_->process->log_tail(kTailLines);
   if (tail.size() > kShownLines) tail.erase(tail.begin(), tail.end() - kShownLines);
-  const std::string said =
-      tail.empty() ? "it wrote nothing into its log"
-                   : fmt::format("its last lines: {}", fmt::join(tail, " | "));
+  const std::string said = tail.empty() ? "it wrote nothing into its log"
+                                        : fmt::format("its last lines: {}", fmt::join(tail, " | "));
   return {ErrorCode::start_failed,
-          fmt::format("server \"{}\" did not start: {}; {}; `berth logs {}` shows more", name_, what,
-                      said, name_)};
+          fmt::format("server \"{}\" did not start: {}; {}; `berth logs {}` shows more", name_,
+                      what, said, name_)};
 }
 
 std::vector<Event*> Supervised::start_events(Event* abort, Event& said_so) {
