@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -97,6 +98,14 @@ void add_image(CLI::App& app, Arguments& arguments) {
   command->add_option("prompt", options.prompt, "What to draw")->required();
 }
 
+/// CLI11 only says that a command is missing where an unknown one was given.
+std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
+  const std::vector<std::string> unknown = app.remaining();
+  const bool has_command = !app.get_subcommands().empty();
+  if (unknown.empty() || has_command) return std::string(error.what()) + "; see `berth --help`";
+  return "there is no command \"" + unknown.front() + "\"; see `berth --help`";
+}
+
 }  // namespace
 
 int run_command_line(int count, const char* const* arguments_given) {
@@ -116,8 +125,7 @@ int run_command_line(int count, const char* const* arguments_given) {
   } catch (const CLI::ParseError& error) {
     // Help and version are "errors" of status 0.
     if (error.get_exit_code() == 0) return app.exit(error);
-    return report({ErrorCode::bad_request, std::string(error.what()) + "; see `berth --help`"},
-                  arguments.common.json);
+    return report({ErrorCode::bad_request, complaint(app, error)}, arguments.common.json);
   }
   return arguments.chosen();
 }

@@ -31,6 +31,13 @@ TEST(Table, ColumnsAreAlignedAndNumbersStandToTheRight) {
       "b     1234\n");
 }
 
+TEST(Table, NoLineEndsInSpaces) {
+  EXPECT_EQ(render_table({{"POOL"}, {""}}, {{{{"ram"}, {"[##]"}}, ""}, {{{"vram"}, {""}}, ""}}),
+            "POOL\n"
+            "ram   [##]\n"
+            "vram\n");
+}
+
 TEST(Table, FitsEightyColumnsHoweverLongItsWordsAre) {
   const std::string word(200, 'x');
   const std::string text =

@@ -24,16 +24,25 @@ namespace {
 namespace json = boost::json;
 using Clock = std::chrono::steady_clock;
 
+/// Returns what OpenAI's shape has no field for, as sd-server reads it: a JSON object within the
+/// prompt. "" if there is nothing to say.
+/// Source: stable-diffusion.cpp, examples/server, `sd_cpp_extra_args`.
+std::string extra_arguments(const ImageOptions& options) {
+  json::object extra;
+  if (options.seed) extra["seed"] = *options.seed;
+  if (!options.negative_prompt.empty()) extra["negative_prompt"] = options.negative_prompt;
+  if (options.steps) extra["sample_params"] = json::object{{"sample_steps", *options.steps}};
+  if (extra.empty()) return "";
+  return fmt::format("<sd_cpp_extra_args>{}</sd_cpp_extra_args>", json::serialize(extra));
+}
+
 http::Request request_for(const ImageOptions& options) {
   json::object body;
-  body["prompt"] = fmt::format("{}", fmt::join(options.prompt, " "));
+  body["prompt"] = fmt::format("{}{}", fmt::join(options.prompt, " "), extra_arguments(options));
   body["n"] = 1;
   body["size"] = fmt::format("{}x{}", options.width, options.height);
   body["response_format"] = "b64_json";
   if (!options.model.empty()) body["model"] = options.model;
-  if (options.steps) body["steps"] = *options.steps;
-  if (options.seed) body["seed"] = *options.seed;
-  if (!options.negative_prompt.empty()) body["negative_prompt"] = options.negative_prompt;
   http::Request request;
   request.method = "POST";
   request.target = "/v1/images/generations";

@@ -36,7 +36,7 @@ std::string note_of(const ServerInfo& server) {
   if (server.displaced) parts.push_back(displacement(server));
   if (server.wanted == "off") parts.push_back("stopped by the user");
   if (!server.gate_open) parts.emplace_back("new requests wait");
-  if (!server.state_note.empty()) parts.push_back("saved state: " + server.state_note);
+  if (!server.state_note.empty()) parts.push_back(server.state_note);
   if (!server.failure.empty()) parts.push_back(server.failure);
   return fmt::format("{}", fmt::join(parts, "; "));
 }

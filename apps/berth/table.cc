@@ -52,6 +52,7 @@ std::string line_of(const std::vector<Cell>& cells, const std::vector<Column>& c
     if (i > 0) line += kGap;
     line += padded(cells[i], widths[i], columns[i].to_the_right, i + 1 == cells.size());
   }
+  line.erase(line.find_last_not_of(' ') + 1);
   return line + "\n";
 }
 
