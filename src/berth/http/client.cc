@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "berth/http/client.h"
 
-#include <algorithm>
 #include <utility>
 
 #include <boost/asio.hpp>
 
-#include "berth/http/body.h"
 #include "berth/http/parse.h"
 #include "berth/http/stream.h"
 
@@ -15,9 +13,8 @@ namespace berth::http {
 struct Call::Impl {
   Stream stream;
   std::string method;
-  InputBuffer in;
-  Framing framing;
-  ChunkDecoder decoder;
+  Buffer in;
+  std::optional<ReplyParser> parser;  // Made anew for each interim reply.
   bool closed = false;
   std::optional<Error> write_error;
 };
@@ -27,9 +24,9 @@ namespace {
 using Piece = std::optional<std::string>;
 
 /// Units: bytes.
-constexpr std::size_t kReplyHeadMax = 64 << 10;
 constexpr std::size_t kChunkMax = 16 << 20;
-constexpr std::size_t kPieceMax = 64 << 10;
+/// llama-server sends about 8 fields; many more are not of an HTTP server of ours.
+constexpr ParserLimits kReplyLimits{.head = 64 << 10, .fields = 256, .chunk = kChunkMax};
 
 /// Gives the request the framing and the connection headers of our own.
 void prepare(Request& request, const Endpoint& endpoint) {
@@ -61,94 +58,54 @@ Error gone(const Call::Impl& call, std::string_view when) {
   return {ErrorCode::server_gone, std::move(message)};
 }
 
-/// Reads more bytes. Returns false at the connection's end.
-Task<Result<bool>> fill(std::shared_ptr<Call::Impl> call, std::string_view when) {
-  if (call->closed) co_return fail(gone(*call, when));
-  const Result<std::string> bytes = co_await call->stream.read_some();
-  if (!bytes || call->closed) co_return fail(gone(*call, when));
-  call->in.append(*bytes);
-  co_return !bytes->empty();
+void begin_reply(Call::Impl& call) {
+  call.parser.emplace(kReplyLimits);
+  call.parser->skip(call.method == "HEAD");
 }
 
-/// Takes a final reply's head off the buffer; nothing if it has not arrived.
-Result<std::optional<ReplyHead>> take_head(Call::Impl& call) {
-  while (true) {
-    const std::optional<std::size_t> length = head_length(call.in.view());
-    if (length.value_or(call.in.size()) > kReplyHeadMax) {
-      return fail(ErrorCode::upstream, "the head of the server's reply is too large");
-    }
-    if (!length) return std::optional<ReplyHead>();
-    Result<ReplyHead> head = parse_reply_head(call.in.view().substr(0, *length), call.method);
-    if (!head) return fail(head.error());
-    call.in.consume(*length);
-    if (head->head.status == 101) {
-      return fail(ErrorCode::upstream, "the server switched to another protocol");
-    }
-    if (head->head.status >= 200) return std::optional<ReplyHead>(std::move(*head));
+/// Reads what arrived of the reply, or waits for more. At the connection's end the reply must be
+/// complete.
+Task<Status> read_on(std::shared_ptr<Call::Impl> call, std::string_view when) {
+  if (call->closed) co_return fail(gone(*call, when));
+  const Result<bool> advanced = call->parser->advance(call->in);
+  if (!advanced) {
+    co_return fail(ErrorCode::upstream,
+                   "the server's reply is not HTTP: " + advanced.error().message);
   }
+  if (*advanced) co_return Status();
+  const Result<std::string> bytes = co_await call->stream.read_some();
+  if (!bytes || call->closed) co_return fail(gone(*call, when));
+  append(call->in, *bytes);
+  if (!bytes->empty()) co_return Status();
+  boost::system::error_code cut_off = boost::beast::http::error::partial_message;
+  if (call->parser->got_some()) call->parser->put_eof(cut_off);
+  if (cut_off) co_return fail(gone(*call, when));
+  co_return Status();
 }
 
 Task<Result<ResponseHead>> read_head(std::shared_ptr<Call::Impl> call) {
-  while (true) {
-    Result<std::optional<ReplyHead>> head = take_head(*call);
-    if (!head) co_return fail(head.error());
-    if (*head) {
-      call->framing = (*head)->framing;
-      co_return std::move((*head)->head);
+  while (!call->parser->is_header_done()) {
+    const Status advanced = co_await read_on(call, "before its reply");
+    if (!advanced) co_return fail(advanced.error());
+    const int status = call->parser->message().status;
+    if (!call->parser->is_header_done() || status >= 200) continue;
+    if (status == 101) {
+      co_return fail(ErrorCode::upstream, "the server switched to another protocol");
     }
-    const Result<bool> more = co_await fill(call, "before its reply");
-    if (!more) co_return fail(more.error());
-    if (!*more) co_return fail(gone(*call, "before its reply"));
+    begin_reply(*call);
   }
+  Message& reply = call->parser->message();
+  co_return ResponseHead{reply.status, std::move(reply.headers)};
 }
 
-Task<Result<Piece>> read_chunk(std::shared_ptr<Call::Impl> call) {
-  std::string chunk;
+Task<Result<Piece>> read_piece(std::shared_ptr<Call::Impl> call) {
   while (true) {
-    const Result<ChunkDecoder::Step> step = call->decoder.decode(call->in, chunk, kChunkMax);
-    if (!step) co_return fail(ErrorCode::upstream, step.error().message);
-    if (*step == ChunkDecoder::Step::chunk_end) co_return Piece(std::move(chunk));
-    if (*step == ChunkDecoder::Step::body_end) co_return Piece();
-    const Result<bool> more = co_await fill(call, "in the middle of its reply");
-    if (!more) co_return fail(more.error());
-    if (!*more) co_return fail(gone(*call, "in the middle of its reply"));
+    if (call->closed) co_return fail(ErrorCode::cancelled, "the call was closed");
+    Piece piece = call->parser->take_piece();
+    if (piece || call->parser->is_done()) co_return piece;
+    const Status advanced = co_await read_on(call, "in the middle of its reply");
+    if (!advanced) co_return fail(advanced.error());
   }
-}
-
-Piece take_arrived(Call::Impl& call, std::uint64_t limit) {
-  const std::uint64_t count = std::min<std::uint64_t>({limit, call.in.size(), kPieceMax});
-  std::string piece(call.in.view().substr(0, static_cast<std::size_t>(count)));
-  call.in.consume(piece.size());
-  return piece;
-}
-
-Task<Result<Piece>> read_with_length(std::shared_ptr<Call::Impl> call) {
-  if (call->framing.length == 0) co_return Piece();
-  if (call->in.empty()) {
-    const Result<bool> more = co_await fill(call, "in the middle of its reply");
-    if (!more) co_return fail(more.error());
-    if (!*more) co_return fail(gone(*call, "in the middle of its reply"));
-  }
-  Piece piece = take_arrived(*call, call->framing.length);
-  call->framing.length -= piece->size();
-  co_return piece;
-}
-
-Task<Result<Piece>> read_until_close(std::shared_ptr<Call::Impl> call) {
-  if (call->in.empty()) {
-    const Result<bool> more = co_await fill(call, "in the middle of its reply");
-    if (!more) co_return fail(more.error());
-    if (!*more) co_return Piece();
-  }
-  co_return take_arrived(*call, kPieceMax);
-}
-
-Task<Result<Piece>> nothing() {
-  co_return Piece();
-}
-
-Task<Result<Piece>> cancelled() {
-  co_return fail(ErrorCode::cancelled, "the call was closed");
 }
 
 }  // namespace
@@ -167,6 +124,7 @@ Task<Result<std::unique_ptr<Call>>> Call::open(Executor executor, Endpoint endpo
   auto impl = std::make_shared<Impl>();
   impl->stream = std::move(*stream);
   impl->method = request.method;
+  begin_reply(*impl);
   std::string head = request_head_text(request);
   spawn(executor, write_request(impl, std::move(head), std::move(request.body)));
   co_return std::unique_ptr<Call>(new Call(std::move(impl)));
@@ -177,18 +135,7 @@ Task<Result<ResponseHead>> Call::head() {
 }
 
 Task<Result<std::optional<std::string>>> Call::read() {
-  if (impl_->closed) return cancelled();
-  switch (impl_->framing.kind) {
-    case BodyKind::none:
-      return nothing();
-    case BodyKind::length:
-      return read_with_length(impl_);
-    case BodyKind::chunked:
-      return read_chunk(impl_);
-    case BodyKind::until_close:
-      return read_until_close(impl_);
-  }
-  return nothing();
+  return read_piece(impl_);
 }
 
 void Call::close() {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "berth/http/connection.h"
 
-#include <algorithm>
 #include <charconv>
 #include <utility>
 
 namespace berth::http {
 namespace {
+
+namespace beast = boost::beast;
 
 /// Pipelined bytes that are taken in while a request is being answered.
 constexpr std::size_t kReadAhead = 64 << 10;
@@ -21,6 +22,11 @@ tl::unexpected<Error> misuse(std::string what) {
 void set_framing(Headers& headers, bool keep_alive) {
   remove_hop_by_hop(headers);
   if (!keep_alive) headers.set("Connection", "close");
+}
+
+/// True if replies with this status, or to this method, have no body whatever their headers say.
+bool is_bodyless(std::string_view request_method, int status) {
+  return request_method == "HEAD" || status / 100 == 1 || status == 204 || status == 304;
 }
 
 std::optional<std::uint64_t> content_length(const Headers& headers) {
@@ -56,12 +62,18 @@ Task<void> Connection::serve(std::shared_ptr<Connection> self, Handler handler) 
 }
 
 Task<bool> Connection::serve_one(const Handler& handler) {
-  std::optional<RequestHead> head = co_await read_head();
-  if (!head) co_return false;
-  start_reply(*head);
-  const bool is_complete = co_await read_body(*head);
+  const ParserLimits limits{.head = static_cast<std::uint32_t>(options_.head_limit),
+                            .fields = options_.field_limit};
+  RequestParser parser(limits);
+  const bool has_head = co_await read_head(parser);
+  if (!has_head) co_return false;
+  start_reply(parser);
+  const bool is_complete = co_await read_body(parser);
   if (!is_complete) co_return false;
-  Exchange exchange(*this, std::move(head->request));
+  Message& read = parser.message();
+  Request request{std::move(read.method), std::move(read.target), std::move(read.headers),
+                  std::move(read.body)};
+  Exchange exchange(*this, std::move(request));
   co_await handler(exchange);
   const bool goes_on = co_await end_reply();
   co_return goes_on;
@@ -76,7 +88,7 @@ Task<void> Connection::read_all(std::shared_ptr<Connection> self) {
     }
     const Result<std::string> bytes = co_await self->stream_.read_some();
     if (!bytes || bytes->empty()) break;
-    if (!self->discards_) self->in_.append(*bytes);
+    if (!self->discards_) append(self->in_, *bytes);
     self->arrived_.set();
   }
   self->ended_ = true;
@@ -92,103 +104,63 @@ Task<bool> Connection::more(Clock::time_point deadline) {
   co_return came && !ended_;
 }
 
-void Connection::used(std::size_t count) {
-  in_.consume(count);
+Result<bool> Connection::advance(RequestParser& parser) {
+  Result<bool> advanced = parser.advance(in_);
   if (in_.size() < kReadAhead) room_.set();
+  return advanced;
 }
 
-Task<std::optional<std::string>> Connection::read_head_bytes() {
+Task<bool> Connection::read_head(RequestParser& parser) {
+  idle_ = true;
+  method_.clear();
   Clock::time_point deadline = Clock::now() + options_.idle_timeout;
   while (true) {
-    const std::optional<std::size_t> length = head_length(in_.view());
-    if (length.value_or(in_.size()) > options_.head_limit) {
-      refuse(431, {ErrorCode::too_large, "the request's head is larger than " +
-                                             std::to_string(options_.head_limit) + " bytes"});
-      co_return std::nullopt;
-    }
-    if (length) {
-      std::string head(in_.view().substr(0, *length));
-      used(*length);
-      co_return head;
-    }
-    if (idle_ && !in_.empty()) {
+    if (idle_ && in_.size() > 0) {
       idle_ = false;
       deadline = Clock::now() + options_.read_timeout;
     }
-    if (idle_ && drains_) co_return std::nullopt;
+    const Result<bool> advanced = advance(parser);
+    if (!advanced) {
+      refuse(advanced.error().code == ErrorCode::too_large ? 431 : 400, advanced.error());
+      co_return false;
+    }
+    if (parser.is_header_done()) co_return true;
+    if (idle_ && drains_) co_return false;
     const bool came = co_await more(deadline);
     if (came) continue;
     if (!ended_ && !idle_) refuse_late();
-    co_return std::nullopt;
-  }
-}
-
-Task<std::optional<RequestHead>> Connection::read_head() {
-  idle_ = true;
-  method_.clear();
-  const std::optional<std::string> bytes = co_await read_head_bytes();
-  idle_ = false;
-  if (!bytes) co_return std::nullopt;
-  Result<RequestHead> head = parse_request_head(*bytes, options_.field_limit);
-  if (!head) {
-    refuse(head.error().code == ErrorCode::too_large ? 431 : 400, head.error());
-    co_return std::nullopt;
-  }
-  co_return std::move(*head);
-}
-
-Task<bool> Connection::read_body(RequestHead& head) {
-  if (head.framing.kind == BodyKind::none) co_return true;
-  if (head.framing.length > options_.body_limit) {
-    refuse(413, {ErrorCode::too_large, "the request's body is larger than " +
-                                           std::to_string(options_.body_limit) + " bytes"});
     co_return false;
   }
-  if (head.expects_continue && in_.empty()) {
+}
+
+Task<bool> Connection::read_body(RequestParser& parser) {
+  parser.body_limit(options_.body_limit);
+  const Error over_limit{ErrorCode::too_large, "the request's body is larger than " +
+                                                   std::to_string(options_.body_limit) + " bytes"};
+  if (parser.content_length().value_or(0) > options_.body_limit) {
+    refuse(413, over_limit);
+    co_return false;
+  }
+  const Message& request = parser.message();
+  const bool expects_continue = request.headers.contains("Expect") && !request.is_http_1_0;
+  if (expects_continue && !parser.is_done() && in_.size() == 0) {
     const Status sent = co_await send("HTTP/1.1 100 Continue\r\n\r\n");
     if (!sent) co_return false;
   }
-  bool is_complete = false;
-  if (head.framing.kind == BodyKind::chunked) {
-    is_complete = co_await read_chunked_body(head);
-  } else {
-    is_complete = co_await read_body_with_length(head);
-  }
-  co_return is_complete;
-}
-
-Task<bool> Connection::read_body_with_length(RequestHead& head) {
-  std::string& body = head.request.body;
-  const auto length = static_cast<std::size_t>(head.framing.length);
-  while (true) {
-    const std::size_t count = std::min(length - body.size(), in_.size());
-    body.append(in_.view().substr(0, count));
-    used(count);
-    if (body.size() == length) co_return true;
-    const bool came = co_await more(Clock::now() + options_.read_timeout);
-    if (came) continue;
-    if (!ended_) refuse_late();
-    co_return false;
-  }
-}
-
-Task<bool> Connection::read_chunked_body(RequestHead& head) {
-  ChunkDecoder decoder;
-  while (true) {
-    const Result<ChunkDecoder::Step> step =
-        decoder.decode(in_, head.request.body, options_.body_limit);
-    used(0);
-    if (!step) {
-      refuse(http_status(step.error().code), step.error());
+  while (!parser.is_done()) {
+    const Result<bool> advanced = advance(parser);
+    if (!advanced) {
+      const bool is_over = advanced.error().code == ErrorCode::too_large;
+      refuse(http_status(advanced.error().code), is_over ? over_limit : advanced.error());
       co_return false;
     }
-    if (*step == ChunkDecoder::Step::body_end) co_return true;
-    if (*step == ChunkDecoder::Step::chunk_end) continue;
+    if (*advanced) continue;
     const bool came = co_await more(Clock::now() + options_.read_timeout);
     if (came) continue;
     if (!ended_) refuse_late();
     co_return false;
   }
+  co_return true;
 }
 
 void Connection::refuse(int status, Error error) {
@@ -200,11 +172,11 @@ void Connection::refuse_late() {
   refuse(408, {ErrorCode::deadline, "the request did not arrive in time"});
 }
 
-void Connection::start_reply(const RequestHead& head) {
+void Connection::start_reply(const RequestParser& parser) {
   reply_ = Reply::none;
-  keep_alive_ = head.keep_alive;
-  is_http_1_0_ = head.is_http_1_0;
-  method_ = head.request.method;
+  is_http_1_0_ = parser.message().is_http_1_0;
+  keep_alive_ = parser.keep_alive() && !is_http_1_0_;
+  method_ = parser.message().method;
 }
 
 Task<bool> Connection::end_reply() {
@@ -263,7 +235,7 @@ Task<Status> Connection::write(std::string chunk) {
       length_left_ -= chunk.size();
       break;
     case Reply::chunked:
-      chunk = encode_chunk(chunk);
+      chunk = beast::buffers_to_string(beast::http::make_chunk(boost::asio::buffer(chunk)));
       break;
     case Reply::until_close:
       break;
@@ -281,7 +253,7 @@ Task<Status> Connection::finish() {
   const bool is_chunked = reply_ == Reply::chunked;
   reply_ = Reply::done;
   if (!is_chunked) co_return Status();
-  const Status sent = co_await send(std::string(kLastChunk));
+  const Status sent = co_await send(beast::buffers_to_string(beast::http::make_chunk_last()));
   co_return sent;
 }
 

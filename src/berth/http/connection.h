@@ -11,7 +11,6 @@
 
 #include "berth/base/result.h"
 #include "berth/http/async.h"
-#include "berth/http/body.h"
 #include "berth/http/parse.h"
 #include "berth/http/server.h"
 #include "berth/http/stream.h"
@@ -53,18 +52,15 @@ class Connection {
 
   /// Waits for bytes. Returns false if none came by then; see ended_.
   Task<bool> more(Clock::time_point deadline);
-  void used(std::size_t count);
 
-  // Each returns nothing if the connection must end; refusal_ is then what is still to be said.
-  Task<std::optional<std::string>> read_head_bytes();
-  Task<std::optional<RequestHead>> read_head();
-  Task<bool> read_body(RequestHead& head);
-  Task<bool> read_body_with_length(RequestHead& head);
-  Task<bool> read_chunked_body(RequestHead& head);
+  // Each returns false if the connection must end; refusal_ is then what is still to be said.
+  Task<bool> read_head(RequestParser& parser);
+  Task<bool> read_body(RequestParser& parser);
+  Result<bool> advance(RequestParser& parser);
   void refuse(int status, Error error);
   void refuse_late();
 
-  void start_reply(const RequestHead& head);
+  void start_reply(const RequestParser& parser);
   Task<bool> end_reply();
   Task<Status> send(std::string bytes);
   /// Keeps reading for a while, so that the last reply is not lost to a reset.
@@ -72,7 +68,7 @@ class Connection {
 
   Stream stream_;
   const ServerOptions options_;
-  InputBuffer in_;
+  Buffer in_;
   bool ended_ = false;
   bool discards_ = false;
   bool drains_ = false;

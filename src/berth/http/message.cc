@@ -2,46 +2,26 @@
 #include "berth/http/message.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <utility>
+
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
 
 namespace berth::http {
 namespace {
 
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
-  const char small = lower(c);
+  const char small = static_cast<char>(c | 0x20);
   if (small >= 'a' && small <= 'f') return small - 'a' + 10;
   return -1;
-}
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
-/// Calls `visit` with each part between commas, trimmed.
-template <class Visit>
-void for_each_token(std::string_view list, Visit visit) {
-  while (!list.empty()) {
-    const std::size_t comma = list.find(',');
-    visit(trimmed(list.substr(0, comma)));
-    if (comma == std::string_view::npos) return;
-    list.remove_prefix(comma + 1);
-  }
 }
 
 }  // namespace
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](char x, char y) { return lower(x) == lower(y); });
+  return boost::beast::iequals(a, b);
 }
 
 std::optional<std::string_view> Headers::get(std::string_view name) const {
@@ -71,17 +51,6 @@ void Headers::remove(std::string_view name) {
                 [name](const Header& field) { return equal_ignoring_case(field.name, name); });
 }
 
-bool has_token(const Headers& headers, std::string_view name, std::string_view token) {
-  bool found = false;
-  for (const Header& field : headers.fields) {
-    if (!equal_ignoring_case(field.name, name)) continue;
-    for_each_token(field.value, [&found, token](std::string_view part) {
-      found = found || equal_ignoring_case(part, token);
-    });
-  }
-  return found;
-}
-
 void remove_hop_by_hop(Headers& headers) {
   std::vector<std::string> names{"Connection",
                                  "Keep-Alive",
@@ -94,10 +63,10 @@ void remove_hop_by_hop(Headers& headers) {
                                  "Upgrade"};
   for (const Header& field : headers.fields) {
     if (!equal_ignoring_case(field.name, "Connection")) continue;
-    for_each_token(field.value, [&names](std::string_view named) {
+    for (const std::string_view named : boost::beast::http::token_list(field.value)) {
       // The framing of the message is not the sender's to take away.
       if (!equal_ignoring_case(named, "Content-Length")) names.emplace_back(named);
-    });
+    }
   }
   for (const std::string& name : names)
     headers.remove(name);
@@ -135,51 +104,6 @@ std::optional<std::string> Request::query(std::string_view name) const {
     return percent_decode(pair.substr(std::min(equals + 1, pair.size())), true);
   }
   return std::nullopt;
-}
-
-std::string_view reason_phrase(int status) {
-  struct Reason {
-    int status;
-    std::string_view phrase;
-  };
-  static constexpr std::array kReasons{
-      Reason{100, "Continue"},
-      Reason{101, "Switching Protocols"},
-      Reason{200, "OK"},
-      Reason{201, "Created"},
-      Reason{202, "Accepted"},
-      Reason{204, "No Content"},
-      Reason{301, "Moved Permanently"},
-      Reason{302, "Found"},
-      Reason{303, "See Other"},
-      Reason{304, "Not Modified"},
-      Reason{307, "Temporary Redirect"},
-      Reason{400, "Bad Request"},
-      Reason{401, "Unauthorized"},
-      Reason{403, "Forbidden"},
-      Reason{404, "Not Found"},
-      Reason{405, "Method Not Allowed"},
-      Reason{408, "Request Timeout"},
-      Reason{409, "Conflict"},
-      Reason{410, "Gone"},
-      Reason{413, "Content Too Large"},
-      Reason{415, "Unsupported Media Type"},
-      Reason{417, "Expectation Failed"},
-      Reason{421, "Misdirected Request"},
-      Reason{422, "Unprocessable Content"},
-      Reason{429, "Too Many Requests"},
-      Reason{431, "Request Header Fields Too Large"},
-      Reason{499, "Client Closed Request"},
-      Reason{500, "Internal Server Error"},
-      Reason{501, "Not Implemented"},
-      Reason{502, "Bad Gateway"},
-      Reason{503, "Service Unavailable"},
-      Reason{504, "Gateway Timeout"},
-  };
-  for (const Reason& reason : kReasons) {
-    if (reason.status == status) return reason.phrase;
-  }
-  return "Unknown";
 }
 
 Endpoint Endpoint::tcp(std::string host, std::uint16_t port) {

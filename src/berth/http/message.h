@@ -36,9 +36,6 @@ struct Headers {
   void remove(std::string_view name);
 };
 
-/// True if a comma-separated field of that name has the token, in any case.
-bool has_token(const Headers& headers, std::string_view name, std::string_view token);
-
 /// Removes what belongs to one connection and not to the message (RFC 9110 section 7.6.1):
 /// Connection and the fields it names, Keep-Alive, Proxy-*, TE, Trailer, Transfer-Encoding,
 /// Upgrade. Content-Length stays.
@@ -72,9 +69,6 @@ struct Response {
   Headers headers;
   std::string body;
 };
-
-/// Returns the reason phrase of a status: "Not Found".
-std::string_view reason_phrase(int status);
 
 /// Where a server listens.
 struct Endpoint {

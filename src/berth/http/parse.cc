@@ -2,87 +2,36 @@
 #include "berth/http/parse.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
+#include <sstream>
 #include <utility>
 
 namespace berth::http {
 namespace {
 
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+
 constexpr std::string_view kCrlf = "\r\n";
 /// The largest integer that every JSON and JavaScript peer holds exactly.
 constexpr std::uint64_t kContentLengthMax = std::uint64_t{1} << 53;
-/// llama-server sends about 8; more than this is not an HTTP server of ours.
-constexpr std::size_t kReplyFieldLimit = 256;
+/// What Beast is given at once, and so the largest piece of a body without chunks.
+constexpr std::size_t kStepMax = 64 << 10;
+/// A size line or trailer that Beast waits for; it has no limit of its own.
+constexpr std::size_t kChunkFramingMax = 8 << 10;
+constexpr std::size_t kChunkDigitsMax = 16;
+/// Nobody needs them; without a limit they are a cheap way to keep us busy.
+constexpr std::size_t kChunkExtensionsMax = 256;
+/// The shortest rest of a chunked message, "0\r\n\r\n". Beast 1.81 asserts that it is given no less
+/// once it has seen the 0.
+constexpr std::size_t kChunkedRestMin = 5;
 
-tl::unexpected<Error> refuse(std::string message) {
+tl::unexpected<Error> refused(std::string message) {
   return fail(ErrorCode::bad_request, std::move(message));
 }
 
-/// A character of a token (RFC 9110 section 5.6.2): method or field name.
-bool is_token_char(char c) {
-  if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) return true;
-  return c != '\0' && std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-}
-
-bool is_token(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), is_token_char);
-}
-
-/// A character of a field value: no control character except the tab.
-bool is_value_char(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return c == '\t' || (byte >= 0x20 && byte != 0x7f);
-}
-
-bool is_value(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), is_value_char);
-}
-
-bool is_target_char(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return byte > 0x20 && byte < 0x7f;
-}
-
-/// Takes the next line off the front, without its CRLF.
-/// Errors: bad_request for control characters in it, among them a CR or LF that stands alone.
-Result<std::string_view> take_line(std::string_view& rest) {
-  const std::size_t end = rest.find(kCrlf);
-  if (end == std::string_view::npos) return refuse("a line of the head does not end with CRLF");
-  const std::string_view line = rest.substr(0, end);
-  rest.remove_prefix(end + kCrlf.size());
-  if (!is_value(line)) return refuse("the head has a control character");
-  return line;
-}
-
-Status add_field(std::string_view line, Headers& headers) {
-  const std::size_t colon = line.find(':');
-  if (colon == std::string_view::npos) return refuse("a header field has no colon");
-  const std::string_view name = line.substr(0, colon);
-  if (!is_token(name)) return refuse("a header field's name is empty or has a space");
-  std::string_view value = line.substr(colon + 1);
-  value.remove_prefix(std::min(value.find_first_not_of(" \t"), value.size()));
-  value = value.substr(0, value.find_last_not_of(" \t") + 1);
-  headers.add(name, std::string(value));
-  return {};
-}
-
-/// Reads the fields up to the empty line.
-Result<Headers> parse_fields(std::string_view rest, std::size_t field_limit) {
-  Headers headers;
-  while (true) {
-    const Result<std::string_view> line = take_line(rest);
-    if (!line) return fail(line.error());
-    if (line->empty()) break;
-    if (headers.fields.size() == field_limit) {
-      return fail(ErrorCode::too_large,
-                  "more than " + std::to_string(field_limit) + " header fields");
-    }
-    const Status added = add_field(*line, headers);
-    if (!added) return fail(added.error());
-  }
-  if (!rest.empty()) return refuse("the head goes on after its empty line");
-  return headers;
+bool has_folded_line(std::string_view head) {
+  return head.find("\r\n ") != std::string_view::npos ||
+         head.find("\r\n\t") != std::string_view::npos;
 }
 
 /// A field such as Content_Length is read as framing by some servers behind proxies.
@@ -93,192 +42,262 @@ Status check_no_disguised_framing(const Headers& headers) {
     std::replace(dashed.begin(), dashed.end(), '_', '-');
     if (equal_ignoring_case(dashed, "Content-Length") ||
         equal_ignoring_case(dashed, "Transfer-Encoding")) {
-      return refuse("a header field \"" + field.name + "\" is not accepted");
+      return refused("a header field \"" + field.name + "\" is not accepted");
     }
   }
   return {};
 }
 
-Result<std::uint64_t> parse_content_length(std::string_view text) {
-  std::uint64_t length = 0;
-  const char* end = text.data() + text.size();
-  const bool starts_with_digit = !text.empty() && text[0] >= '0' && text[0] <= '9';
-  const auto parsed = std::from_chars(text.data(), end, length);
-  if (!starts_with_digit || parsed.ec != std::errc() || parsed.ptr != end ||
-      length > kContentLengthMax) {
-    return refuse("Content-Length is not a number of bytes");
+/// Beast also takes a list of equal lengths, and ignores encodings that it does not know.
+Status check_framing(const Message& message) {
+  const Headers& headers = message.headers;
+  const auto length = headers.get("Content-Length");
+  const auto encoding = headers.get("Transfer-Encoding");
+  if (headers.count("Content-Length") + headers.count("Transfer-Encoding") > 1) {
+    return refused("the length of the body is given twice");
   }
-  return length;
-}
-
-/// Errors: bad_request for everything that leaves a doubt about where the body ends.
-Result<Framing> parse_framing(const Headers& headers, bool is_http_1_0, BodyKind otherwise) {
-  const Status disguised = check_no_disguised_framing(headers);
-  if (!disguised) return fail(disguised.error());
-  const std::size_t lengths = headers.count("Content-Length");
-  const std::size_t encodings = headers.count("Transfer-Encoding");
-  if (lengths > 0 && encodings > 0) {
-    return refuse("both Content-Length and Transfer-Encoding are given");
+  if (encoding && message.is_http_1_0) return refused("HTTP/1.0 has no Transfer-Encoding");
+  if (encoding && !equal_ignoring_case(*encoding, "chunked")) {
+    return refused("the only Transfer-Encoding that is understood is chunked");
   }
-  if (lengths > 1) return refuse("Content-Length is given twice");
-  if (encodings > 1) return refuse("Transfer-Encoding is given twice");
-  if (encodings == 1) {
-    if (is_http_1_0) return refuse("HTTP/1.0 has no Transfer-Encoding");
-    if (!equal_ignoring_case(*headers.get("Transfer-Encoding"), "chunked")) {
-      return refuse("the only Transfer-Encoding that is understood is chunked");
-    }
-    return Framing{BodyKind::chunked, 0};
+  if (length && length->find_first_not_of("0123456789") != std::string_view::npos) {
+    return refused("Content-Length is not a number of bytes");
   }
-  if (lengths == 0) return Framing{otherwise, 0};
-  const Result<std::uint64_t> length = parse_content_length(*headers.get("Content-Length"));
-  if (!length) return fail(length.error());
-  return Framing{*length == 0 ? BodyKind::none : BodyKind::length, *length};
-}
-
-Result<bool> parse_is_http_1_0(std::string_view version) {
-  if (version == "HTTP/1.1") return false;
-  if (version == "HTTP/1.0") return true;
-  return refuse("only HTTP/1.1 and HTTP/1.0 are spoken here");
+  return check_no_disguised_framing(headers);
 }
 
 /// "http://host:port/path" becomes "/path"; the host must be the one of the Host field.
-Status make_origin_form(Request& request) {
-  if (request.target.starts_with('/')) return {};
-  if (request.target == "*" && request.method == "OPTIONS") return {};
+Status make_origin_form(Message& request) {
+  std::string& target = request.target;
+  if (target.starts_with('/')) return {};
+  if (target == "*" && request.method == "OPTIONS") return {};
   static constexpr std::string_view kScheme = "http://";
-  if (!request.target.starts_with(kScheme)) return refuse("the request's target has no path");
-  const std::size_t slash =
-      std::min(request.target.find('/', kScheme.size()), request.target.find('?', kScheme.size()));
-  const std::size_t end = std::min(slash, request.target.size());
-  const std::string host = request.target.substr(kScheme.size(), end - kScheme.size());
+  if (!target.starts_with(kScheme)) return refused("the request's target has no path");
+  const std::size_t end = std::min(target.find_first_of("/?", kScheme.size()), target.size());
+  const std::string host = target.substr(kScheme.size(), end - kScheme.size());
   if (!equal_ignoring_case(host, request.headers.get("Host").value_or(""))) {
-    return refuse("the request's target and its Host differ");
+    return refused("the request's target and its Host differ");
   }
-  request.target.erase(0, end);
-  if (!request.target.starts_with('/')) request.target.insert(0, "/");
+  target.erase(0, end);
+  if (!target.starts_with('/')) target.insert(0, "/");
   return {};
 }
 
-/// Reads "GET /path HTTP/1.1": exactly two spaces.
-Result<RequestHead> parse_request_line(std::string_view line) {
-  const std::size_t first = line.find(' ');
-  const std::size_t last = line.rfind(' ');
-  if (first == std::string_view::npos || first == last) return refuse("the request line is broken");
-  const std::string_view method = line.substr(0, first);
-  const std::string_view target = line.substr(first + 1, last - first - 1);
-  if (!is_token(method)) return refuse("the request's method is not a word");
-  if (target.empty() || !std::all_of(target.begin(), target.end(), is_target_char)) {
-    return refuse("the request's target has a character that must be escaped");
+Status check_request(Message& request) {
+  const bool is_ascii = std::all_of(request.target.begin(), request.target.end(),
+                                    [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+  if (!is_ascii) return refused("the request's target has a character that must be escaped");
+  const std::size_t hosts = request.headers.count("Host");
+  if (hosts > 1) return refused("Host is given twice");
+  if (hosts == 0 && !request.is_http_1_0) return refused("Host is missing");
+  if (!equal_ignoring_case(request.headers.get("Expect").value_or("100-continue"),
+                           "100-continue")) {
+    return refused("the only Expect that is understood is 100-continue");
   }
-  const Result<bool> is_http_1_0 = parse_is_http_1_0(line.substr(last + 1));
-  if (!is_http_1_0) return fail(is_http_1_0.error());
-  RequestHead head;
-  head.request.method = method;
-  head.request.target = target;
-  head.is_http_1_0 = *is_http_1_0;
-  return head;
+  return make_origin_form(request);
 }
 
-Status check_host(const RequestHead& head) {
-  const std::size_t hosts = head.request.headers.count("Host");
-  if (hosts > 1) return refuse("Host is given twice");
-  if (hosts == 0 && !head.is_http_1_0) return refuse("Host is missing");
+/// Looks at what comes before a chunk's data. Beast would refuse the same, but later: after the
+/// next size line, or for a size of 0 after the trailer.
+Status check_size_line(std::string_view line) {
+  if (line.starts_with(kCrlf)) line.remove_prefix(kCrlf.size());
+  if (kCrlf.starts_with(line)) return {};
+  const std::size_t digits = line.find_first_not_of("0123456789abcdefABCDEF");
+  const bool ends_well =
+      digits == std::string_view::npos || line[digits] == '\r' || line[digits] == ';';
+  if (digits == 0 || !ends_well || std::min(digits, line.size()) > kChunkDigitsMax) {
+    return refused("a chunk's size is not a number");
+  }
   return {};
-}
-
-/// "HTTP/1.1 200 OK"; the phrase may be missing.
-Result<int> parse_status_line(std::string_view line, bool& is_http_1_0) {
-  const Result<bool> version = parse_is_http_1_0(line.substr(0, line.find(' ')));
-  if (!version) return fail(version.error());
-  is_http_1_0 = *version;
-  static constexpr std::size_t kVersionSize = 9;  // "HTTP/1.1 "
-  const std::string_view digits = line.substr(std::min(kVersionSize, line.size()), 3);
-  int status = 0;
-  const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), status);
-  const bool is_number = parsed.ec == std::errc() && parsed.ptr == digits.data() + digits.size();
-  const bool ends_well = line.size() <= kVersionSize + 3 || line[kVersionSize + 3] == ' ';
-  if (digits.size() != 3 || !is_number || status < 100 || !ends_well) {
-    return refuse("the status line is broken");
-  }
-  return status;
-}
-
-void append_fields(const Headers& headers, std::string& text) {
-  for (const Header& field : headers.fields) {
-    if (!is_token(field.name) || !is_value(field.value)) continue;
-    text.append(field.name).append(": ").append(field.value).append(kCrlf);
-  }
-  text.append(kCrlf);
-}
-
-Result<ReplyHead> parse_reply(std::string_view head, std::string_view request_method) {
-  const Result<std::string_view> line = take_line(head);
-  if (!line) return fail(line.error());
-  ReplyHead reply;
-  bool is_http_1_0 = false;
-  const Result<int> status = parse_status_line(*line, is_http_1_0);
-  if (!status) return fail(status.error());
-  reply.head.status = *status;
-  Result<Headers> headers = parse_fields(head, kReplyFieldLimit);
-  if (!headers) return fail(headers.error());
-  reply.head.headers = std::move(*headers);
-  const Result<Framing> framing =
-      parse_framing(reply.head.headers, is_http_1_0, BodyKind::until_close);
-  if (!framing) return fail(framing.error());
-  reply.framing = is_bodyless(request_method, *status) ? Framing{} : *framing;
-  return reply;
 }
 
 }  // namespace
 
-Result<RequestHead> parse_request_head(std::string_view head, std::size_t field_limit) {
-  const Result<std::string_view> line = take_line(head);
-  if (!line) return fail(line.error());
-  Result<RequestHead> parsed = parse_request_line(*line);
-  if (!parsed) return parsed;
-  Result<Headers> headers = parse_fields(head, field_limit);
-  if (!headers) return fail(headers.error());
-  parsed->request.headers = std::move(*headers);
-  const Headers& fields = parsed->request.headers;
-  const Result<Framing> framing = parse_framing(fields, parsed->is_http_1_0, BodyKind::none);
-  if (!framing) return fail(framing.error());
-  parsed->framing = *framing;
-  const Status host = check_host(*parsed);
-  if (!host) return fail(host.error());
-  const Status origin = make_origin_form(parsed->request);
-  if (!origin) return fail(origin.error());
-  parsed->keep_alive = !parsed->is_http_1_0 && !has_token(fields, "Connection", "close");
-  const std::optional<std::string_view> expected = fields.get("Expect");
-  if (expected && !equal_ignoring_case(*expected, "100-continue")) {
-    return refuse("the only Expect that is understood is 100-continue");
-  }
-  parsed->expects_continue = expected && !parsed->is_http_1_0;
-  return parsed;
+std::string_view view(const Buffer& buffer) {
+  const auto bytes = buffer.data();
+  return {static_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-Result<ReplyHead> parse_reply_head(std::string_view head, std::string_view request_method) {
-  Result<ReplyHead> reply = parse_reply(head, request_method);
-  if (!reply) {
-    return fail(ErrorCode::upstream, "the server's reply is not HTTP: " + reply.error().message);
-  }
-  return reply;
+void append(Buffer& buffer, std::string_view bytes) {
+  buffer.commit(asio::buffer_copy(buffer.prepare(bytes.size()), asio::buffer(bytes)));
 }
+
+template <bool is_request>
+Parser<is_request>::Parser(ParserLimits limits) : limits_(limits), head_left_(limits.head) {
+  this->eager(false);
+  this->body_limit(boost::none);
+}
+
+template <bool is_request>
+bool Parser<is_request>::is_before_chunk() const {
+  return this->is_header_done() && this->chunked() && chunk_left_ == 0;
+}
+
+template <bool is_request>
+Result<bool> Parser<is_request>::advance(Buffer& in) {
+  const std::string_view bytes = view(in).substr(0, kStepMax);
+  if (bytes.empty()) return false;
+  if (chunk_ends_) {
+    if (!kCrlf.starts_with(bytes.substr(0, kCrlf.size()))) {
+      return refused("a chunk is longer than its size");
+    }
+    chunk_ends_ = bytes.size() < kCrlf.size();
+    return !chunk_ends_;
+  }
+  if (is_before_chunk()) {
+    const Status plausible = check_size_line(bytes);
+    if (!plausible) return fail(plausible.error());
+    if (bytes.size() < kChunkedRestMin) return false;
+  }
+  const bool is_in_head = !this->is_header_done();
+  this->header_limit(head_left_);
+  Code failure;
+  const std::size_t used = this->put(asio::buffer(bytes), failure);
+  if (is_in_head) {
+    if (has_folded_line(bytes.substr(0, used))) return refused("a header field is folded");
+    // Beast counts anew in each step.
+    head_left_ -= static_cast<std::uint32_t>(used);
+  }
+  in.consume(used);
+  if (failure == beast::http::error::need_more) {
+    if (!is_in_head && in.size() > kChunkFramingMax)
+      return refused("a chunk's framing is too long");
+    return false;
+  }
+  if (failure) return fail(error_of(failure));
+  return true;
+}
+
+template <bool is_request>
+Error Parser<is_request>::error_of(const Code& failure) const {
+  if (refusal_) return *refusal_;
+  if (failure == beast::http::error::header_limit) {
+    return {ErrorCode::too_large,
+            "the head is larger than " + std::to_string(limits_.head) + " bytes"};
+  }
+  const bool is_large = failure == beast::http::error::body_limit;
+  return {is_large ? ErrorCode::too_large : ErrorCode::bad_request,
+          "the message cannot be read: " + failure.message()};
+}
+
+template <bool is_request>
+std::optional<std::string> Parser<is_request>::take_piece() {
+  const bool is_complete = !this->chunked() || (chunk_left_ == 0 && !chunk_ends_);
+  if (message_.body.empty() || !is_complete) return std::nullopt;
+  return std::exchange(message_.body, {});
+}
+
+template <bool is_request>
+void Parser<is_request>::refuse(const Status& why, Code& failure) {
+  if (why) return;
+  refusal_ = why.error();
+  failure = beast::http::error::bad_value;
+}
+
+template <bool is_request>
+void Parser<is_request>::on_request_impl(beast::http::verb, Text method, Text target, int version,
+                                         Code&) {
+  message_.method = method;
+  message_.target = target;
+  message_.is_http_1_0 = version == 10;
+}
+
+template <bool is_request>
+void Parser<is_request>::on_response_impl(int status, Text, int version, Code&) {
+  message_.status = status;
+  message_.is_http_1_0 = version == 10;
+}
+
+template <bool is_request>
+void Parser<is_request>::on_field_impl(beast::http::field, Text name, Text value, Code& failure) {
+  if (this->is_header_done()) return;  // A trailer.
+  if (message_.headers.fields.size() < limits_.fields) {
+    message_.headers.add(name, value);
+    return;
+  }
+  refuse(
+      fail(ErrorCode::too_large, "more than " + std::to_string(limits_.fields) + " header fields"),
+      failure);
+}
+
+template <bool is_request>
+void Parser<is_request>::on_header_impl(Code& failure) {
+  Status checked = check_framing(message_);
+  if (checked && this->content_length().value_or(0) > kContentLengthMax) {
+    checked = refused("Content-Length is not a number of bytes");
+  }
+  if (checked && is_request) checked = check_request(message_);
+  if (checked && !is_request && message_.status < 100) checked = refused("the status is no number");
+  refuse(checked, failure);
+}
+
+template <bool is_request>
+std::size_t Parser<is_request>::on_body_impl(Text data, Code&) {
+  message_.body.append(data);
+  return data.size();
+}
+
+template <bool is_request>
+void Parser<is_request>::on_chunk_header_impl(std::uint64_t size, Text extensions, Code& failure) {
+  chunk_left_ = size;
+  if (extensions.size() > kChunkExtensionsMax) {
+    refuse(refused("a chunk's extensions are too long"), failure);
+  }
+  if (size > limits_.chunk) {
+    refuse(fail(ErrorCode::too_large,
+                "a chunk exceeds the limit of " + std::to_string(limits_.chunk) + " bytes"),
+           failure);
+  }
+}
+
+template <bool is_request>
+std::size_t Parser<is_request>::on_chunk_body_impl(std::uint64_t remaining, Text data, Code&) {
+  message_.body.append(data);
+  chunk_left_ = remaining - data.size();
+  chunk_ends_ = chunk_left_ == 0;
+  return data.size();
+}
+
+template class Parser<true>;
+template class Parser<false>;
+
+namespace {
+
+/// True if Beast can write the field so that it stays one field.
+bool is_writable(const Header& field) {
+  static constexpr std::size_t kSizeMax = 0xffff - 2;  // Of name and of value, in Beast's fields.
+  const beast::http::token_list tokens(field.name);
+  const bool is_name = tokens.begin() != tokens.end() && *tokens.begin() == field.name;
+  const bool is_value = std::none_of(field.value.begin(), field.value.end(), [](char c) {
+    return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f;
+  });
+  return is_name && is_value && field.name.size() <= kSizeMax && field.value.size() <= kSizeMax;
+}
+
+template <class Head>
+std::string head_text(Head head, const Headers& headers) {
+  head.version(11);
+  for (const Header& field : headers.fields) {
+    if (is_writable(field)) head.insert(field.name, field.value);
+  }
+  std::ostringstream text;
+  text << head;
+  return std::move(text).str();
+}
+
+}  // namespace
 
 std::string request_head_text(const Request& request) {
-  std::string text = request.method + " " + request.target + " HTTP/1.1\r\n";
-  append_fields(request.headers, text);
-  return text;
+  beast::http::request_header<> head;
+  head.method_string(request.method);
+  head.target(request.target);
+  return head_text(std::move(head), request.headers);
 }
 
 std::string response_head_text(const ResponseHead& head) {
-  std::string text = "HTTP/1.1 " + std::to_string(head.status) + " ";
-  text.append(reason_phrase(head.status)).append(kCrlf);
-  append_fields(head.headers, text);
-  return text;
-}
-
-bool is_bodyless(std::string_view request_method, int status) {
-  return request_method == "HEAD" || status / 100 == 1 || status == 204 || status == 304;
+  beast::http::response_header<> written;
+  written.result(static_cast<unsigned>(head.status));
+  return head_text(std::move(written), head.headers);
 }
 
 }  // namespace berth::http
