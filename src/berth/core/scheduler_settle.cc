@@ -148,13 +148,14 @@ bool Scheduler::advance_waiting(Claim& claim) {
   return true;
 }
 
-/// Rows are written while replies still run. A server that an unasked return puts out is not
-/// displaced: nobody owes it a return.
+/// Rows are written while replies still run. A victim that could never return over the newcomer
+/// unasked (rule 5) is not displaced, just absent: no debt is recorded that nobody could pay.
 void Scheduler::begin_draining(Claim& claim) {
   claim.phase = ClaimPhase::draining;
   for (const ServerId id : claim.victims) {
     Server& victim = server(id);
-    if (claim.is_return || victim.wanted == Wanted::off) continue;
+    const bool behind = home_order(claim.newcomer, server(claim.newcomer)) < home_order(id, victim);
+    if (victim.wanted == Wanted::off || (victim.wanted == Wanted::on_demand && behind)) continue;
     const After after =
         std::exchange(victim.skip_next_restore, false) ? After::on_request : After::restore;
     victim.displaced = Displacement{now_, claim.newcomer, after};

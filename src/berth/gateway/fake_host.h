@@ -26,6 +26,7 @@ struct JobScript {
   std::optional<core::JobEnd> how;
   Event over;  ///< ended or withdrawn while it waited
   Event cut;
+  Error why_cut{ErrorCode::deadline, "the reply was cut off by Berth"};
   http::Spool spool;
   // Of its work at the server.
   http::Request sent;
@@ -95,6 +96,7 @@ class FakeJob final : public host::Job {
     return adapter_;
   }
   Event& cut() override { return script_.cut; }
+  const Error& why_cut() const override { return script_.why_cut; }
   void withdraw() override { script_.withdrawn = true; }
   void ended(core::JobEnd how) override {
     script_.how = how;

@@ -156,7 +156,7 @@ Task<void> run_job(Call call, RunningPtr running, ServerId server) {
   running->relay_ended.set();
   if (result.reply_started || result.outcome == http::RelayOutcome::client_gone) co_return;
   const bool is_cut = result.outcome == http::RelayOutcome::cut;
-  const Error error = is_cut ? cut : gone_error(name, result.error);
+  const Error error = is_cut ? running->job->why_cut() : gone_error(name, result.error);
   co_await answer(call.exchange, error_reply(form, error), job);
 }
 

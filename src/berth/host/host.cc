@@ -98,8 +98,9 @@ Task<void> HostImpl::pump_commits(ServerId server) {
     }
     if (!result.error) {
       const bool displaced = commit.row.displaced.has_value();
-      const bool cleared = std::exchange(slot.recorded_displaced, displaced) && !displaced;
-      if (displaced) step("row_committed", server, "its displacement is on the disk");
+      const bool was = std::exchange(slot.recorded_displaced, displaced);
+      const bool cleared = was && !displaced;
+      if (displaced && !was) step("row_committed", server, "its displacement is on the disk");
       if (cleared) step("row_cleared", server, "its displacement is over");
     }
     post(core::EffectEnded{commit.effect, result});
@@ -208,12 +209,26 @@ void HostImpl::take(const core::Dispatch& action) {
 
 Task<void> HostImpl::cut_after(std::shared_ptr<PendingJob> job, Duration limit) {
   co_await delay(limit);
-  if (!job->over) job->cut.set();
+  if (job->over) co_return;
+  const std::string& server = server_name(job->server);
+  job->why_cut = Error{
+      ErrorCode::deadline,
+      fmt::format("\"{}\" did not answer within its job_limit ({}) and was given up; ask again, or "
+                  "raise server.{}.job_limit",
+                  server, to_text(limit), server)};
+  job->cut.set();
 }
 
 void HostImpl::take(const core::Cancel& action) {
   const auto job = pending(action.job);
-  if (job) job->cut.set();
+  if (!job) return;
+  const core::ServerConfig& server = core_config_.servers[job->server.value];
+  job->why_cut = Error{
+      ErrorCode::deadline,
+      fmt::format("the reply was cut off by Berth: \"{}\" had to stop and the reply still ran at "
+                  "its drain_limit ({}); ask again, or raise server.{}.drain_limit",
+                  server.name, to_text(server.drain_limit.value_or(Duration{0})), server.name)};
+  job->cut.set();
 }
 
 void HostImpl::take(const core::SetTimer& action) {

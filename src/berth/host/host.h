@@ -46,6 +46,8 @@ class Job {
   [[nodiscard]] virtual servers::Adapter& adapter() = 0;
   /// Set when the core cuts the running job: at the drain limit. Close upstream, end the reply.
   virtual Event& cut() = 0;
+  /// Why it was cut: drain_limit, job_limit, or Berth goes down. Meaningful once cut() is set.
+  [[nodiscard]] virtual const Error& why_cut() const = 0;
   /// The client is gone; the work may still run. Call ended() when it does no more.
   virtual void withdraw() = 0;
   /// The work has really stopped (servers::Work::ended() has returned).

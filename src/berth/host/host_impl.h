@@ -29,6 +29,7 @@ struct PendingJob {
   bool over = false;  ///< the core knows it no more
   std::optional<Error> error;
   std::optional<Duration> retry_after;
+  Error why_cut{ErrorCode::shutting_down, "Berth is going down"};
 };
 
 class HostImpl final : public Host {

@@ -57,6 +57,7 @@ class JobImpl final : public Job {
 
   servers::Adapter& adapter() override { return host_.adapter(job_->server); }
   Event& cut() override { return job_->cut; }
+  const Error& why_cut() const override { return job_->why_cut; }
   http::Spool& spool() override { return host_.spool(job_->server); }
 
   void withdraw() override {
@@ -100,7 +101,8 @@ std::unique_ptr<Job> HostImpl::submit(JobRequest request) {
   std::erase_if(jobs_, [](const auto& entry) { return entry.second->over; });
   jobs_.emplace(job->id, job);
   step("job_arrived", request.server,
-       fmt::format("job {} ({}) from {}", job->id.value, name(request.job_class), request.client));
+       fmt::format("job {} ({}){}{}", job->id.value, name(request.job_class),
+                   request.client.empty() ? "" : " from ", request.client));
   post(core::JobArrived{.job = job->id,
                         .server = request.server,
                         .job_class = request.job_class,

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <charconv>
 #include <csignal>
 #include <cstring>
@@ -211,7 +212,10 @@ std::optional<std::string> SdServer::last_known(std::string_view) const {
 
 class SdServer::Picture final : public Work {
  public:
-  explicit Picture(SdServer& server) : server_(server), timeout_(std::make_shared<Event>()) {}
+  explicit Picture(SdServer& server)
+      : server_(server),
+        begun_(std::chrono::steady_clock::now()),
+        timeout_(std::make_shared<Event>()) {}
 
   void on_piece(std::string_view) override {}
 
@@ -220,7 +224,9 @@ class SdServer::Picture final : public Work {
   Task<void> ended(bool reply_complete) override {
     if (reply_complete) co_return;
     const Executor executor = co_await this_executor();
-    spawn(executor, expire(timeout_, server_.job_limit_));
+    const Duration worked = std::chrono::steady_clock::now() - begun_;
+    const Duration left = std::max(server_.job_limit_ - worked, Duration{0});
+    spawn(executor, expire(timeout_, left));
     while (server_.supervised_.running() && server_.log_.drawing() && !timeout_->is_set()) {
       std::vector<Event*> events = what_can_end_it();
       co_await wait_any(std::move(events));
@@ -241,6 +247,7 @@ class SdServer::Picture final : public Work {
   }
 
   SdServer& server_;
+  std::chrono::steady_clock::time_point begun_;
   std::shared_ptr<Event> timeout_;
 };
 
