@@ -65,6 +65,15 @@ class Reply:
         return json.loads(self.body)
 
 
+def finished(connection):
+    """Reads the reply and closes the connection."""
+    try:
+        response = connection.getresponse()
+        return Reply(response.status, dict(response.getheaders()), response.read())
+    finally:
+        connection.close()
+
+
 class Stream(threading.Thread):
     """A streamed chat, read in a thread of its own; every byte is kept with its time."""
 
@@ -211,8 +220,7 @@ class Berth:
     def api(self, method, path, body=None, timeout=60):
         connection = UnixConnection(f"{self.state}/s/control.sock", timeout)
         connection.request(method, path, body)
-        response = connection.getresponse()
-        return Reply(response.status, dict(response.getheaders()), response.read())
+        return finished(connection)
 
     def status(self):
         return self.api("GET", "/api/v1/status").json()
@@ -228,14 +236,12 @@ class Berth:
         data = body if isinstance(body, (str, bytes)) else json.dumps(body)
         connection.request("POST", path, data, {"Content-Type": "application/json",
                                                 **(headers or {})})
-        response = connection.getresponse()
-        return Reply(response.status, dict(response.getheaders()), response.read())
+        return finished(connection)
 
     def get(self, path, headers=None, port=None, timeout=30):
         connection = http.client.HTTPConnection("127.0.0.1", port or self.port(), timeout=timeout)
         connection.request("GET", path, headers=headers or {})
-        response = connection.getresponse()
-        return Reply(response.status, dict(response.getheaders()), response.read())
+        return finished(connection)
 
     def chat(self, messages, model="chat", **options):
         if isinstance(messages, str):
@@ -289,12 +295,29 @@ class Berth:
         root = Path(f"{self.state}/s/servers/{server}")
         return sorted(int(p.name) for p in root.iterdir()) if root.exists() else []
 
+    def recorded_replies(self, server):
+        """Bodies of chunked replies that recording_llama_server.py kept, joined without framing."""
+        bodies = []
+        for path in Path(f"{self.state}/s/replies").iterdir():
+            head, _, rest = path.read_bytes().partition(b"\r\n\r\n")
+            if b"chunked" not in head.lower():
+                continue
+            body = b""
+            while rest and (size := int(rest.partition(b"\r\n")[0], 16)):
+                _, _, rest = rest.partition(b"\r\n")
+                body, rest = body + rest[:size], rest[size + 2:]
+            bodies.append(body)
+        return bodies
+
     def rows(self):
         """Rows of the store; only while no Berth runs."""
         import sqlite3
-        with sqlite3.connect(f"{self.state}/s/berth.db") as db:
+        db = sqlite3.connect(f"{self.state}/s/berth.db")
+        try:
             db.row_factory = sqlite3.Row
             return {row["name"]: dict(row) for row in db.execute("SELECT * FROM server")}
+        finally:
+            db.close()  # Berth wants to be alone with it
 
 
 class Later(threading.Thread):

@@ -253,7 +253,7 @@ class Programs(BadInputTest):
     def test_a_help_that_is_longer_than_a_pipe_is_read_whole(self):
         known = subprocess.run([real_llama()[0], "--help"], capture_output=True, check=True).stdout
         long_help = Path(self.folder(), "help")
-        long_help.write_bytes(b"x" * 300_000 + b"\n" + known)
+        long_help.write_bytes(b"x" * 3_000_000 + b"\n" + known)
         talkative = self.program(f'case "$*" in *--help*) exec cat {long_help};; esac\nexit 3\n')
         self.refused(503, "start_failed",
                      'server "chat" did not start: exit code 3; it wrote nothing into its log; '

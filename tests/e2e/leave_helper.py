@@ -1,0 +1,20 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""leave_helper.py HOLDER BYTES SECONDS: holds memory in the caller's session and goes on for
+SECONDS after the caller has ended."""
+
+import os
+import select
+import subprocess
+import sys
+
+holder, amount, seconds = sys.argv[1:]
+server = os.pidfd_open(os.getppid())
+child = subprocess.Popen([holder, amount, "forever"])
+select.select([server], [], [])
+if seconds == "forever":
+    child.wait()
+try:
+    child.wait(float(seconds))
+except subprocess.TimeoutExpired:
+    child.kill()

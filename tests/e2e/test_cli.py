@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `berth` as people and programs meet it (issue 3, "Build" 8)."""
+
+import json
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import time
+import unittest
+import zlib
+from pathlib import Path
+
+from harness import BIN, E2eTest, Later
+
+WIDTH = 80
+ESCAPE = "\x1b"
+CLIENT_COMMANDS = [["status"], ["explain"], ["start", "chat"], ["stop", "chat"],
+                   ["clear", "chat"], ["logs", "chat"], ["chat", "Hi"],
+                   ["image", "-o", "x.png", "a hill"]]
+
+
+def check_png(data):
+    """Returns (width, height) of a PNG whose chunks and pixels are whole."""
+    assert data[:8] == b"\x89PNG\r\n\x1a\n", data[:8]
+    at, chunks = 8, {}
+    while at < len(data):
+        size = struct.unpack(">I", data[at:at + 4])[0]
+        kind, body = data[at + 4:at + 8], data[at + 8:at + 8 + size]
+        crc = struct.unpack(">I", data[at + 8 + size:at + 12 + size])[0]
+        assert crc == zlib.crc32(kind + body), f"checksum of {kind}"
+        chunks[kind] = chunks.get(kind, b"") + body
+        at += 12 + size
+    assert b"IEND" in chunks
+    assert zlib.decompress(chunks[b"IDAT"])
+    return struct.unpack(">II", chunks[b"IHDR"][:8])
+
+
+class Terminal:
+    """A command on a terminal of its own; everything that it shows."""
+
+    def __init__(self, arguments, environment=None):
+        self.master, slave = pty.openpty()
+        self.process = subprocess.Popen(
+            arguments, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+            env={**os.environ, "TERM": "xterm-256color", **(environment or {})})
+        os.close(slave)
+
+    def read(self, deadline=60):
+        shown = b""
+        end = time.monotonic() + deadline
+        while time.monotonic() < end:
+            if not select.select([self.master], [], [], 1)[0]:
+                continue
+            try:
+                piece = os.read(self.master, 65536)
+            except OSError:  # EIO: the last writer is gone
+                break
+            if not piece:
+                break
+            shown += piece
+        os.close(self.master)
+        if self.process.wait(10) != 0:
+            raise AssertionError(shown.decode())
+        return shown.decode()
+
+
+class CliTest(E2eTest):
+    def terminal(self, berth, *arguments, environment=None):
+        return Terminal([BIN / "berth", "--config", berth.config_path, *arguments],
+                        environment).read()
+
+    def assert_readable(self, done):
+        """What a person reads when the output goes into a file."""
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertNotIn(ESCAPE, done.stdout + done.stderr)
+        self.assertNotIn("\r", done.stdout + done.stderr)
+        for line in done.stdout.splitlines():
+            self.assertLessEqual(len(line), WIDTH, line)
+            self.assertEqual(line.rstrip(), line)
+
+
+class Running(CliTest):
+    def setUp(self):
+        self.running = self.berth(step_ms=10, wanted="on_demand").up()
+        self.png = f"{self.running.state}/picture.png"
+
+    def json_of(self, *arguments):
+        done = self.running.cli("--json", *arguments)
+        self.assertEqual("", done.stderr)
+        return json.loads(done.stdout)
+
+    def test_each_command_fits_eighty_columns_without_colours(self):
+        cli = self.running.cli
+        self.assert_readable(cli("explain"))  # nothing has been decided yet
+        for arguments in (["status"], ["start", "chat"], ["status"], ["explain"],
+                          ["explain", "-n", "1"], ["clear", "chat"], ["stop", "chat"], ["status"],
+                          ["image", "--width", "64", "--height", "64", "-o", self.png, "a hill"],
+                          ["down"]):
+            with self.subTest(arguments):
+                self.assert_readable(cli(*arguments))
+
+    def test_each_command_prints_json_that_parses(self):
+        self.assertEqual([], self.json_of("explain")["records"])
+        started = self.json_of("start", "chat")
+        self.assertEqual(("chat", "ready"), (started["name"], started["state"]))
+        names = [server["name"] for server in self.json_of("status")["servers"]]
+        self.assertEqual(["chat", "image"], names)
+        self.assertEqual(1, len(self.json_of("explain", "-n", "1")["records"]))
+        self.assertEqual("chat", self.json_of("clear", "chat")["name"])
+        self.assertEqual(3, len(self.json_of("logs", "-n", "3", "chat")["lines"]))
+        answer = self.json_of("chat", "--max-tokens", "4", "Hi")
+        self.assertTrue(answer["choices"][0]["message"]["content"])
+        drawn = self.json_of("image", "--width", "64", "--height", "32", "-o", self.png, "a hill")
+        self.assertEqual((self.png, "64x32", os.path.getsize(self.png)),
+                         (drawn["path"], drawn["size"], drawn["bytes"]))
+        self.assertEqual("off", self.json_of("stop", "chat")["wanted"])
+        self.assertEqual({"was_running": True, "orphans_ended": 0}, self.json_of("down"))
+
+    def test_an_error_is_one_sentence_and_with_json_an_envelope_too(self):
+        done = self.running.cli("start", "nobody", check=False)
+        self.assertEqual((66, ""), (done.returncode, done.stdout))
+        self.assertEqual(1, done.stderr.count("\n"))
+        done = self.running.cli("--json", "start", "nobody", check=False)
+        self.assertEqual(66, done.returncode)
+        self.assertEqual("not_found", json.loads(done.stdout)["error"]["code"])
+
+    def test_logs_shows_the_server_s_own_words(self):
+        self.running.cli("start", "chat")
+        lines = self.running.cli("logs", "-n", "200", "chat").stdout.splitlines()
+        self.assertTrue(any("model loaded" in line for line in lines), lines[-5:])
+        self.assertEqual(lines[-2:],
+                         self.running.cli("logs", "-n", "2", "chat").stdout.splitlines())
+
+    def test_status_has_colours_on_a_terminal_unless_no_color_is_set(self):
+        self.running.cli("start", "chat")
+        self.assertIn(ESCAPE, self.terminal(self.running, "status"))
+        plain = self.terminal(self.running, "status", environment={"NO_COLOR": "1"})
+        self.assertNotIn(ESCAPE, plain)
+
+    def test_image_writes_a_whole_png_of_the_wanted_size(self):
+        done = self.running.cli("image", "--width", "96", "--height", "64", "--seed", "7",
+                                "-o", self.png, "a", "hill", "at", "noon")
+        self.assertEqual((96, 64), check_png(Path(self.png).read_bytes()))
+        self.assertRegex(done.stdout, rf"^{re.escape(self.png)}  96x64  [\d.]+ \w+  [\d.]+ m?s\n$")
+        self.assertEqual("", done.stderr)
+
+    def test_image_leaves_the_old_file_whole_if_it_fails(self):
+        Path(self.png).write_bytes(b"the old picture")
+        self.running.cli("image", "--model", "nobody", "-o", self.png, "a hill", check=False)
+        self.assertEqual(b"the old picture", Path(self.png).read_bytes())
+        folder = f"{self.running.state}/none"
+        done = self.running.cli("image", "--width", "64", "--height", "64", "-o",
+                                f"{folder}/x.png", "a hill", check=False)
+        self.assertEqual(74, done.returncode)
+        self.assertEqual(f"berth: cannot write {folder}/x.png: No such file or directory\n",
+                         done.stderr)
+        self.assertEqual([], list(Path(self.running.state).glob("*.part-*")))
+
+    def test_image_replaces_the_file_in_one_step(self):
+        Path(self.png).write_bytes(b"old")
+        old = os.stat(self.png).st_ino
+        with open(self.png, "rb") as reader:
+            self.running.cli("image", "--width", "64", "--height", "64", "-o", self.png, "a hill")
+            self.assertEqual(b"old", reader.read(), "it was overwritten in place")
+        self.assertNotEqual(old, os.stat(self.png).st_ino)
+        self.assertEqual([], list(Path(self.running.state).glob("*.part-*")))
+
+    def test_image_shows_a_bar_that_grows_on_a_terminal_and_takes_it_away(self):
+        shown = self.terminal(self.running, "image", "--width", "64", "--height", "64",
+                              "--steps", "12", "-o", self.png, "a hill")
+        bars = re.findall(r"\r(\[#*-*\] +(\d+)/(\d+) [^\r]*)", shown)
+        steps = [int(step) for _, step, total in bars if total == "12"]
+        self.assertGreater(len(steps), 2, shown)
+        self.assertEqual(sorted(steps), steps)
+        for line, _, _ in bars:
+            self.assertLessEqual(len(line.replace("\x1b[K", "")), WIDTH)
+        self.assertRegex(shown, r"\r\x1b\[K[^\r]*64x64")
+        check_png(Path(self.png).read_bytes())
+
+    def test_chat_streams_the_answer(self):
+        command = [BIN / "berth", "--config", self.running.config_path, "chat", "--max-tokens",
+                   "40", "--temperature", "0", "Tell me a story about a boat."]
+        self.running.cli("start", "chat")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            pieces = []
+            while piece := os.read(process.stdout.fileno(), 65536):
+                pieces.append(piece)
+            self.assertEqual((0, b""), (process.wait(60), process.stderr.read()))
+        self.assertGreater(len(pieces), 5, "it came in few pieces")
+        said = b"".join(pieces).decode()
+        self.assertTrue(said.endswith("\n"))
+        reply = self.running.chat("Tell me a story about a boat.", max_tokens=40)
+        self.assertEqual(reply.json()["choices"][0]["message"]["content"].strip(), said.strip())
+
+    def test_chat_reads_its_prompt_from_standard_input(self):
+        done = subprocess.run([BIN / "berth", "--config", self.running.config_path, "chat",
+                               "--max-tokens", "4"], input="Hi there", capture_output=True,
+                              text=True, timeout=60, check=False)
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.assertTrue(done.stdout.strip())
+
+    def test_chat_tells_a_waiting_person_why(self):
+        self.running.cli("start", "chat")
+        slow = Later(lambda: self.running.picture(size="64x64", prompt="a hill "
+                     '<sd_cpp_extra_args>{"sample_params":{"sample_steps":300}}'
+                     "</sd_cpp_extra_args>"))
+        self.running.wait_step("victim_gone")
+        shown = self.terminal(self.running, "chat", "--max-tokens", "4", "Hi")
+        self.assertIn("berth: chat is displaced by image; your request waits and will be answered",
+                      shown)
+        self.assertEqual(200, slow.get().status)
+
+
+class Detached(CliTest):
+    def test_up_detach_returns_when_ready_and_down_leaves_nothing(self):
+        berth = self.berth()
+        self.addCleanup(berth.cli, "down", check=False)
+        done = berth.cli("up", "--detach")
+        self.assert_readable_start(done.stdout, berth)
+        self.assertEqual(200, berth.get("/health").status)
+        berth.wait_state("chat", "ready")
+        down = berth.cli("down")
+        self.assertEqual("berth is down, nothing is left running\n", down.stdout)
+        self.assertEqual([], berth.processes())
+        self.assertFalse(os.path.exists(f"{berth.state}/s/control.sock"))
+        again = berth.cli("down")
+        self.assertEqual(f"no Berth runs on {berth.state}/s\n", again.stdout)
+
+    def assert_readable_start(self, text, berth):
+        match = re.fullmatch(r"ready: (http://127\.0\.0\.1:\d+)\n"
+                             r"berth runs in the background, pid (\d+), its words go to (.*)\n",
+                             text)
+        self.assertIsNotNone(match, text)
+        status = berth.status()
+        self.assertEqual((status["address"], str(status["pid"])), match.groups()[:2])
+        self.assertTrue(os.path.exists(match[3]))
+
+    def test_up_detach_reports_json(self):
+        berth = self.berth(wanted="on_demand")
+        self.addCleanup(berth.cli, "down", check=False)
+        told = json.loads(berth.cli("--json", "up", "--detach").stdout)
+        status = berth.status()
+        self.assertEqual((status["address"], status["pid"]), (told["ready"], told["pid"]))
+        self.assertTrue(os.path.exists(told["log"]))
+
+    def test_up_detach_reports_why_it_failed(self):
+        berth = self.berth()
+        text = Path(berth.config_path).read_text()
+        Path(berth.config_path).write_text(text.replace("capped", "endless"))
+        done = berth.cli("up", "--detach", check=False)
+        self.assertEqual((78, ""), (done.returncode, done.stdout))
+        self.assertIn('kind is "endless"', done.stderr)
+        self.assertEqual([], berth.processes())
+
+
+class NotRunning(CliTest):
+    def test_each_command_says_what_to_do_and_ends_with_69(self):
+        berth = self.berth()
+        for arguments in CLIENT_COMMANDS:
+            with self.subTest(arguments):
+                done = berth.cli(*arguments, check=False)
+                self.assertEqual((69, ""), (done.returncode, done.stdout))
+                self.assertRegex(done.stderr, rf"^berth: .*{re.escape(berth.state)}.*`berth up`")
+                done = berth.cli("--json", *arguments, check=False)
+                self.assertEqual(69, done.returncode)
+                self.assertEqual("not_running", json.loads(done.stdout)["error"]["code"])
+        self.assertFalse(os.path.exists("x.png"))
+
+    def test_down_without_a_berth_succeeds(self):
+        berth = self.berth()
+        self.assertEqual(0, berth.cli("down").returncode)
+        self.assertEqual({"was_running": False, "orphans_ended": 0},
+                         json.loads(berth.cli("--json", "down").stdout))
+
+
+class CommandLine(unittest.TestCase):
+    def berth(self, *arguments):
+        return subprocess.run([BIN / "berth", *arguments], capture_output=True, text=True,
+                              timeout=60, check=False)
+
+    def test_help_fits_eighty_columns_and_names_every_command(self):
+        done = self.berth("--help")
+        self.assertEqual(0, done.returncode)
+        for command in ("up", "down", "status", "explain", "start", "stop", "clear", "logs",
+                        "chat", "image"):
+            self.assertRegex(done.stdout, rf"(?m)^ +{command} ")
+            self.assertEqual(0, self.berth(command, "--help").returncode)
+        for line in done.stdout.splitlines():
+            self.assertLessEqual(len(line), WIDTH, line)
+
+    def test_what_cannot_be_understood_ends_with_64(self):
+        for arguments in ([], ["fly"], ["status", "--fast"], ["image", "a hill"],
+                          ["explain", "-n", "many"]):
+            with self.subTest(arguments):
+                done = self.berth(*arguments)
+                self.assertEqual((64, ""), (done.returncode, done.stdout))
+                self.assertRegex(done.stderr, r"^berth: .*`berth --help`\n$")
+        self.assertIn('there is no command "fly"', self.berth("fly").stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

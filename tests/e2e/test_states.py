@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each named state of the LLM when a picture is asked for, and pictures that go wrong
+(issue 3, must show 4)."""
+
+import os
+import unittest
+from pathlib import Path
+
+from harness import E2eTest, Later, Stream, wait_for
+
+
+def moves(berth, server=None):
+    return [(r["server"], r["rung"]) for r in berth.journal()
+            if r["kind"] == "action" and r["name"] == "move_to" and server in (None, r["server"])]
+
+
+class EachNamedState(E2eTest):
+    def test_nothing_moves_for_an_llm_that_is_off(self):
+        berth = self.berth().up()
+        berth.wait_state("chat", "ready")
+        berth.cli("stop", "chat")
+        self.assertEqual("off", berth.server("chat")["wanted"])
+        before = len(moves(berth, "chat"))
+        self.assertEqual(200, berth.picture().status)
+        self.assertEqual(200, berth.picture().status)
+        self.assertEqual(before, len(moves(berth, "chat")), "nothing moves, ever")
+        refused = berth.chat("Hi")
+        self.assertEqual(503, refused.status)
+        self.assertEqual("stopped_by_user", refused.json()["error"]["code"])
+
+    def test_an_absent_llm_is_not_brought_back(self):
+        berth = self.berth(wanted="on_demand").up()
+        self.assertEqual(200, berth.picture().status)
+        self.assertEqual([("image", "resident")], moves(berth))
+
+    def test_a_user_stop_while_displaced_is_honoured(self):
+        berth = self.berth(step_ms=100).up()
+        berth.wait_state("chat", "ready")
+        picture = berth.picture_later()
+        berth.wait_step("dispatched")
+        berth.cli("stop", "chat")
+        self.assertEqual(200, picture.get().status)
+        berth.down()
+        self.assertEqual(1, berth.starts("chat")[-1], "it was started once")
+        row = berth.rows()["chat"]
+        self.assertEqual("off", row["wanted"])
+        self.assertIsNone(row["displaced_by"])
+
+    def test_a_start_is_awaited_and_then_displaced(self):
+        berth = self.berth().up()
+        self.assertIn(berth.server("chat")["state"], ("absent", "starting", "ready"))
+        self.assertEqual(200, berth.picture().status)
+        berth.wait_step("row_cleared")
+        self.assertEqual([("chat", "resident"), ("chat", "absent"), ("image", "resident"),
+                          ("image", "absent"), ("chat", "resident")], moves(berth))
+
+    def test_a_stream_is_finished_first(self):
+        berth = self.berth().up()
+        berth.wait_state("chat", "ready")
+        stream = berth.stream("Tell a story.")
+        self.assertTrue(stream.begun.wait(30))
+        self.assertEqual(200, berth.picture().status)
+        stream.finish()
+        self.assertTrue(stream.bytes().endswith(b"data: [DONE]\n\n"))
+        stopping = berth.record("step", "victim_stopping")
+        self.assertLess(stream.ended_at, stopping["t_ns"] + 50_000_000)
+        done = next(r for r in berth.journal() if r["kind"] == "event" and
+                    r["name"] == "job_ended")
+        self.assertLess(done["n"], stopping["n"])
+
+    def test_an_llm_that_is_displaced_already_is_not_displaced_again(self):
+        berth = self.berth(step_ms=60).up()
+        berth.wait_state("chat", "ready")
+        first = berth.picture_later()
+        berth.wait_step("newcomer_ready")
+        second = berth.picture_later()
+        self.assertEqual([200, 200], [first.get().status, second.get().status])
+        berth.wait_step("row_cleared")
+        self.assertEqual(1, berth.steps().count("victim_gone"), "one offload for both")
+
+
+class PicturesThatGoWrong(E2eTest):
+    def serves_again(self, berth):
+        berth.wait_step("row_cleared")
+        self.assertEqual(200, berth.chat("Hi").status)
+        server = berth.server("chat")
+        self.assertFalse(server["displaced"])
+        self.assertEqual(0, sum(s["running"] + s["waiting"] for s in berth.status()["servers"]))
+
+    def test_a_picture_that_fails_is_an_answer_and_the_llm_serves_again(self):
+        berth = self.berth(faults="fail_image").up()
+        berth.wait_state("chat", "ready")
+        self.assertEqual(500, berth.picture().status)
+        self.serves_again(berth)
+
+    def test_an_image_server_that_dies_is_an_answer_and_the_llm_serves_again(self):
+        berth = self.berth(faults="die_image").up()
+        berth.wait_state("chat", "ready")
+        reply = berth.picture()
+        self.assertEqual(502, reply.status)
+        self.assertIn("image", reply.json()["error"]["message"])
+        self.serves_again(berth)
+
+    def test_an_image_server_that_hangs_is_cut_at_its_job_limit(self):
+        berth = self.berth(faults="hang_image", image_extra='job_limit = "2s"').up()
+        berth.wait_state("chat", "ready")
+        reply = berth.picture()
+        self.assertEqual(504, reply.status)
+        self.assertIn("job_limit", reply.json()["error"]["message"])
+        self.serves_again(berth)
+
+    def test_an_image_server_that_does_not_start_is_an_answer_with_its_last_words(self):
+        berth = self.berth(faults="die_start").up()
+        berth.wait_state("chat", "ready")
+        reply = berth.picture()
+        self.assertEqual(503, reply.status)
+        self.assertIn("exit code 1", reply.json()["error"]["message"])
+        self.serves_again(berth)
+
+    def test_a_client_that_leaves_while_the_llm_drains_leaves_everything_as_it_was(self):
+        berth = self.berth().up()
+        pid = berth.wait_state("chat", "ready")["pid"]
+        stream = berth.stream("Tell a long story.", max_tokens=300)
+        self.assertTrue(stream.begun.wait(30))
+        picture = Stream(berth.port(), "/v1/images/generations",
+                         {"model": "image", "prompt": "x", "size": "64x64"})
+        berth.wait_step("row_committed")
+        picture.leave()
+        berth.wait_step("row_cleared")
+        self.assertEqual(200, berth.chat("Hi").status)
+        stream.finish()
+        self.assertTrue(stream.bytes().endswith(b"data: [DONE]\n\n"))
+        self.assertEqual(pid, berth.server("chat")["pid"], "nobody was stopped")
+        self.assertNotIn("victim_stopping", berth.steps())
+
+    def test_a_client_that_leaves_a_running_picture_does_not_keep_the_llm_away(self):
+        berth = self.berth(step_ms=100).up()
+        berth.wait_state("chat", "ready")
+        picture = Stream(berth.port(), "/v1/images/generations",
+                         {"model": "image", "prompt": "x", "size": "64x64"})
+        berth.wait_step("dispatched")
+        picture.leave()
+        self.serves_again(berth)
+        ended = [r for r in berth.journal() if r["name"] == "job_ended"]
+        self.assertEqual("cancelled", ended[0]["how"])
+
+    def test_a_client_that_leaves_a_stream_frees_its_slot_at_the_server(self):
+        berth = self.berth().up()
+        berth.wait_state("chat", "ready")
+        stream = berth.stream("Tell a very long story.", max_tokens=1500)
+        self.assertTrue(stream.begun.wait(30))
+        stream.leave()
+        wait_for("the slot is free", lambda: berth.server("chat")["running"] == 0, 20)
+        log = berth.cli("logs", "chat").stdout
+        self.assertIn("stop processing", log, "the server itself said so")
+        self.assertEqual(200, berth.chat("Hi").status)
+
+
+if __name__ == "__main__":
+    unittest.main()
