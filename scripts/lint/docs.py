@@ -14,8 +14,8 @@ import gen_errors  # noqa: E402
 README_TEST = ("tests/lint/readme_test.py", 'block(readme, "sh", "berth up")')  # runs the whole block
 COMMANDS = {
     "./scripts/test": (".ci/run", "./scripts/test"),
-    "./scripts/demo": ("tests/e2e/CMakeLists.txt", "scripts/demo"),
-    "./scripts/build": ("scripts/demo", "scripts/build"),
+    "./scripts/demo": ("tests/e2e/CMakeLists.txt", "foreach(command demo build)"),
+    "./scripts/build": ("tests/e2e/CMakeLists.txt", "foreach(command demo build)"),
     "berth up": README_TEST,
     "berth chat": README_TEST,
     "berth image": README_TEST,
