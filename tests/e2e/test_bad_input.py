@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness import LONG_TEXT, Berth, E2eTest, Later, config, real_llama, wait_for
 
-QUESTION = LONG_TEXT[:700]
+QUESTION = LONG_TEXT[:300]
 HELP_OF_THE_REAL_ONE = 'case "$*" in *--help*) exec {server} --help;; esac\n'
 
 
@@ -53,7 +53,7 @@ class SlotFiles(BadInputTest):
     """The file with the KV cache is damaged while the LLM is out for a picture."""
 
     def comes_back_without(self, damage, said, model=None):
-        text = config(step_ms=80)
+        text = config(step_ms=40)
         berth = self.berth_of(text.replace(real_llama()[1], model, 1) if model else text)
         berth.up().wait_state("chat", "ready")
         self.assertEqual(200, berth.chat(QUESTION).status)
@@ -61,7 +61,7 @@ class SlotFiles(BadInputTest):
         berth.wait_step("victim_gone")
         slot_file = next(Path(f"{berth.state}/s/saved/chat").glob("slot-*.bin"))
         damage(slot_file)
-        self.assertNotIn("room_for_victim", berth.steps(), "the damage was done too late")
+        self.assertNotIn("room_for_victim", berth.steps(), "the damage came too late")
         self.assertEqual(200, picture.get().status)
         berth.wait_step("row_cleared")
         self.assert_said_and_serving(berth, said, starts=2)
@@ -75,18 +75,13 @@ class SlotFiles(BadInputTest):
         reply = berth.chat(QUESTION)
         self.assertEqual(200, reply.status)
         self.assertEqual(0, reply.json()["timings"]["cache_n"])
-        self.assertGreater(reply.json()["timings"]["prompt_n"], 100)
+        self.assertGreater(reply.json()["timings"]["prompt_n"], 50)
         self.assertEqual(starts, len(berth.starts("chat")), "the server died of it")
 
     def test_a_truncated_file_is_not_offered(self):
         self.comes_back_without(
             lambda file: os.truncate(file, file.stat().st_size - 1000),
             r"kv: not restored: slot-0-1\.bin was not offered: it has \d+ bytes instead of \d+")
-
-    def test_an_empty_file_is_not_offered(self):
-        self.comes_back_without(
-            lambda file: os.truncate(file, 0),
-            r"kv: not restored: slot-0-1\.bin was not offered: it has 0 bytes instead of \d+")
 
     def test_one_flipped_bit_is_noticed(self):
         def flip(file):
@@ -268,7 +263,7 @@ class Programs(BadInputTest):
         chat = Later(lambda: berth.post("/v1/chat/completions", {"model": "chat"}, port=port))
         try:
             wait_for("--help runs", Path(f"{flag}.begun").exists)
-            self.assertEqual(200, berth.api("GET", "/api/v1/status", timeout=10).status)
+            self.assertEqual(200, berth.api("GET", "/api/v1/status", timeout=5).status)
         finally:
             flag.touch()
         self.assert_error(chat.get(), 503, "binary_missing",
@@ -287,18 +282,18 @@ class Programs(BadInputTest):
 
 class FullDisk(BadInputTest):
     def full_disk(self):
-        """A Berth whose <state>/s/saved has room for nothing. Returns it with its reason."""
-        state_of = self.berth(step_ms=20)
-        saved = Path(f"{state_of.state}/s/saved")
+        """A Berth whose <state>/s/saved has no room for a slot."""
+        berth = self.berth()
+        saved = Path(f"{berth.state}/s/saved")
         saved.mkdir(parents=True)
         mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", saved],
                                  capture_output=True, check=False)
         if mounted.returncode == 0:
             self.addCleanup(subprocess.run, ["umount", "-l", saved], check=False)
-            return state_of
+            return berth
         # Not allowed to mount: the server cannot write more than 64 kB into a file.
         small = self.program('trap "" XFSZ\nulimit -f 128\nexec {server} "$@"\n')
-        return self.berth(step_ms=20, binary=small)
+        return self.berth(binary=small)
 
     def test_the_swap_goes_on_if_the_kv_cache_cannot_be_saved(self):
         berth = self.full_disk().up()
@@ -400,9 +395,9 @@ class Up(BadInputTest):
                                                                  after["generation"]))
         reply = berth.chat(QUESTION)
         self.assertEqual(200, reply.status)
-        self.assertGreater(reply.json()["timings"]["cache_n"], 100, "the first lost its cache")
+        self.assertGreater(reply.json()["timings"]["cache_n"], 50, "the first lost its cache")
 
-    def test_a_second_up_finds_its_own_way_after_the_first_was_killed(self):
+    def test_up_after_a_kill_needs_no_help(self):
         berth = self.berth(wanted="on_demand").up()
         berth.process.kill()
         berth.wait_killed()

@@ -287,9 +287,10 @@ class CommandLine(unittest.TestCase):
         for command in ("up", "down", "status", "explain", "start", "stop", "clear", "logs",
                         "chat", "image"):
             self.assertRegex(done.stdout, rf"(?m)^ +{command} ")
-            self.assertEqual(0, self.berth(command, "--help").returncode)
-        for line in done.stdout.splitlines():
-            self.assertLessEqual(len(line), WIDTH, line)
+            own = self.berth(command, "--help")
+            self.assertEqual(0, own.returncode)
+            for line in (done.stdout + own.stdout).splitlines():
+                self.assertLessEqual(len(line), WIDTH, line)
 
     def test_what_cannot_be_understood_ends_with_64(self):
         for arguments in ([], ["fly"], ["status", "--fast"], ["image", "a hill"],
