@@ -124,8 +124,8 @@ class SlotFiles(BadInputTest):
             new.rename(model)
 
         self.comes_back_without(
-            replace, r"kv: not restored: slot-0-1\.bin was not offered: it belongs to another model",
-            model=str(model))
+            replace, r"kv: not restored: slot-0-1\.bin was not offered: it belongs to another "
+                     r"model", model=str(model))
 
     def test_the_file_of_another_command_line_is_not_offered(self):
         berth = self.berth(context=2048).up()
@@ -155,7 +155,6 @@ class Programs(BadInputTest):
         self.assertEqual(message, berth.record("decision", "start_failed", "chat")["text"])
         left = [line for _, line in berth.processes() if " up" not in line]
         self.assertEqual([], left)
-        self.assertEqual(200, berth.picture().status, "the other server is no worse off")
         return berth
 
     def test_a_missing_model_is_named_with_its_key(self):
@@ -199,10 +198,11 @@ class Programs(BadInputTest):
         # At the deadline of 60 s the message would be "not ready within 60 s".
         dying = self.program(HELP_OF_THE_REAL_ONE + "echo reading tensors\n"
                              "echo error: the shelf is broken >&2\nexit 3\n")
-        self.refused(503, "start_failed",
-                     'server "chat" did not start: exit code 3; its last lines: reading tensors | '
-                     "error: the shelf is broken; `berth logs chat` shows more",
-                     binary=dying, llm_extra='start_deadline = "60s"')
+        berth = self.refused(503, "start_failed",
+                             'server "chat" did not start: exit code 3; its last lines: reading '
+                             "tensors | error: the shelf is broken; `berth logs chat` shows more",
+                             binary=dying, llm_extra='start_deadline = "60s"')
+        self.assertEqual(200, berth.picture().status, "the other server is no worse off")
 
     def test_a_server_that_dies_without_a_word_is_reported_as_such(self):
         silent = self.program(HELP_OF_THE_REAL_ONE + "exit 1\n")

@@ -79,7 +79,8 @@ class Process {
   /// Calls `line` for each complete line of stdout and stderr, without its newline: after start()
   /// from the first one, after adopt() from where `log` says. A last line without newline comes
   /// when the process ends. Each drawing of a progress bar (it ends with a carriage return or the
-  /// erase sequence) is a line too. Never called from inside on_line() itself; may destroy the Process.
+  /// erase sequence) is a line too. Never called from inside on_line() itself; may destroy the
+  /// Process.
   void on_line(std::function<void(std::string_view)> line);
   /// Returns the last `lines` lines of the log, oldest first, read from the files now.
   [[nodiscard]] std::vector<std::string> log_tail(int lines) const;
