@@ -31,10 +31,10 @@ class Programs:
         if self.is_standin:
             self.sd_server = str(options.bin.resolve() / "sd-server-standin")
 
-    def sentence(self, capacity):
-        image = "stand-in for sd-server" if self.is_standin else "real sd-server"
-        return (f"Real llama-server with {pathlib.Path(self.llama_model).stem.split('.')[0]}, {image}, {capacity} MiB of "
-                "memory. Drawn by ./scripts/demo from Berth's journal and its clients' clocks.")
+    def sentence(self):
+        model = pathlib.Path(self.llama_model).stem.split("-Instruct")[0]
+        image = "a stand-in for sd-server" if self.is_standin else "a real sd-server"
+        return f"Real llama-server with {model}, {image}. Drawn by ./scripts/demo from Berth's journal and its clients' clocks."
 
 
 def options_of(arguments):
@@ -86,7 +86,7 @@ def run(options, teller):
         finally:
             leftovers, down_ms = berth.down()
         talks = clients.talks(played.a, played.b, played.picture)
-        svg, why = draw(played, talks, programs.sentence(berth.capacity))
+        svg, why = draw(played, talks, programs.sentence())
         (folder / "cycle.svg").write_text(svg)
         evidence = checks.Evidence(cycle=played.cycle, a=played.a, b=played.b, picture=played.picture,
                                    size=story.PICTURE_SIZE, before=played.before, after=played.after,

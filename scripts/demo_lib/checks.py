@@ -76,8 +76,10 @@ def check_decision(e):
 
 def check_steps(e):
     missing = e.cycle.missing_steps()
-    return Check(f"the journal has the {len(STEPS)} steps of a cycle in order", not missing,
-                 "; ".join(missing) or " ".join(name for name, _ in STEPS))
+    names = {name: name for name, _ in STEPS}
+    if e.cycle.step("linger_over") is None:
+        names["linger_over"] = f"(no linger, as chat B waited: gate_closed of {IMAGE})"
+    return Check("the journal has the steps of a cycle in order", not missing, "; ".join(missing) or " ".join(names.values()))
 
 
 def check_chat_a(e):
@@ -133,20 +135,20 @@ def check_picture(e):
 
 
 def check_answered_first(e):
-    ended, stopping = e.picture.ended_ns, e.cycle.step("newcomer_stopping")
-    holds = None not in (ended, stopping) and ended < stopping
-    return Check("the picture was answered before the way back began", holds,
-                 f"answered {(stopping - ended) / 1e6:.0f} ms before the image server's stop" if holds else "not so")
+    ended, gone, back = e.picture.ended_ns, e.cycle.step("newcomer_gone"), e.cycle.step("victim_ready")
+    holds = None not in (ended, gone, back) and ended < gone < back
+    return Check("the picture was answered before the image server was gone, and long before the LLM was back", holds,
+                 f"{(gone - ended) / 1e6:.0f} and {(back - ended) / 1e6:.0f} ms before" if holds else "not so")
 
 
 def check_barrier(e):
     found, holds = [], True
-    for server, gone in ((IMAGE, "victim_gone"), (LLM, "newcomer_gone")):
-        seen, gone_ns, ordered = e.cycle.decision("room_seen", server), e.cycle.step(gone), e.cycle.moved(server, "resident")
-        if seen is None or gone_ns is None or ordered is None:
-            return Check("memory was free only when it was seen free", False, f"no room was seen for {server}")
+    for server, left in ((IMAGE, "victim_gone"), (LLM, "newcomer_gone")):
+        seen, gone, ordered = e.cycle.decision("room_seen", server), e.cycle.step_record(left), e.cycle.move(server, "resident")
+        if None in (seen, gone, ordered):
+            return Check("memory was free only when it was seen free, both ways", False, f"no room was seen for {server}")
         n = seen["numbers"]
-        holds = holds and gone_ns <= seen["t_ns"] <= ordered and n["free_bytes"] >= n["need_bytes"]
+        holds = holds and gone["n"] < seen["n"] < ordered["n"] and n["free_bytes"] >= n["need_bytes"]
         found.append(f"{mib(n['free_bytes'])} MiB seen free for {server} that needs {mib(n['need_bytes'])}")
     return Check("memory was free only when it was seen free, both ways", holds, "; ".join(found))
 

@@ -34,9 +34,13 @@ class Reply:
 class Request:
     """One POST, sent by a thread of its own as soon as it is made."""
 
-    def __init__(self, address, path, body):
+    def __init__(self, address, path, body, name="", watch=lambda reply: None):
+        """`name` says to Berth who asks; `watch` sees the reply after each piece and at its end."""
         self._lock = threading.Condition()
         self._target = address, path, json.dumps(body).encode()
+        self._headers = {"Content-Type": "application/json", **({"X-Berth-Client": name} if name else {})}
+        self._watch = watch
+        self._over = False
         self.reply = Reply(time.monotonic_ns())
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -46,7 +50,7 @@ class Request:
         reply = self.reply
         connection = http.client.HTTPConnection(host, port, timeout=REPLY_SECONDS_MAX)
         try:
-            connection.request("POST", path, body, {"Content-Type": "application/json"})
+            connection.request("POST", path, body, self._headers)
             answer = connection.getresponse()
             reply.status = answer.status
             while piece := answer.read1(PIECE_BYTES_MAX):
@@ -54,21 +58,24 @@ class Request:
                     reply.body += piece
                     reply.pieces.append((time.monotonic_ns(), len(reply.body)))
                     self._lock.notify_all()
+                self._watch(reply)
             # A chunked body that is cut off raises IncompleteRead; one of known length does not.
             promised = answer.headers.get("Content-Length")
             reply.complete = promised is None or int(promised) == len(reply.body)
         except (OSError, http.client.HTTPException) as error:
             reply.error = f"{type(error).__name__}: {error}"
         finally:
-            with self._lock:
-                reply.ended_ns = time.monotonic_ns()
-                self._lock.notify_all()
             connection.close()
+            reply.ended_ns = time.monotonic_ns()
+            self._watch(reply)
+            with self._lock:
+                self._over = True
+                self._lock.notify_all()
 
     def wait_for(self, is_enough, seconds=REPLY_SECONDS_MAX):
         """Waits until is_enough(reply), or the reply is over. Returns the reply."""
         with self._lock:
-            self._lock.wait_for(lambda: self.reply.ended_ns is not None or is_enough(self.reply), seconds)
+            self._lock.wait_for(lambda: self._over or is_enough(self.reply), seconds)
         return self.reply
 
     def wait(self, seconds=REPLY_SECONDS_MAX):

@@ -38,20 +38,30 @@ class Cycle:
         record = journal.first(self.records, "event", "job_arrived", IMAGE, self.asked_ns)
         return record and record["job"]
 
-    def moved(self, server, rung):
-        """Returns when the core first ordered that server to that rung, None if it never did."""
-        return next((record["t_ns"]
-                     for record in journal.select(self.records, "action", "move_to", server, self.asked_ns)
+    def move(self, server, rung):
+        """Returns the core's first order that takes that server to that rung, None if there is none."""
+        return next((record for record in journal.select(self.records, "action", "move_to", server, self.asked_ns)
                      if record["rung"] == rung), None)
 
     def progress(self):
         return journal.select(self.records, "progress", None, IMAGE, self.asked_ns)
+
+    def turn_over(self):
+        """Returns the record that says why the image server's turn is over.
+
+        If nobody waits for the LLM, the image server lingers first. If a chat waits, its gate closes.
+        """
+        return (self.step_record("linger_over")
+                or journal.first(self.records, "step", "gate_closed", IMAGE, self.asked_ns))
 
     def missing_steps(self):
         """Returns what keeps the steps from being there in order, as sentences."""
         found, latest, latest_n = [], None, 0
         for name, server in STEPS:
             record = self.step_record(name)
+            if name == "linger_over" and record is None:
+                found += self._missing_turn_over()
+                continue
             if record is None:
                 found.append(f"{name} of {server} is missing")
             elif record["n"] < latest_n:
@@ -59,6 +69,14 @@ class Cycle:
             else:
                 latest, latest_n = name, record["n"]
         return found
+
+    def _missing_turn_over(self):
+        over, begun, stopping = self.turn_over(), self.step_record("dispatched"), self.step_record("newcomer_stopping")
+        if over is None:
+            return [f"neither linger_over nor gate_closed of {IMAGE} is there"]
+        if begun is None or stopping is None or not begun["n"] < over["n"] < stopping["n"]:
+            return [f"gate_closed of {IMAGE} does not lie between dispatched and newcomer_stopping"]
+        return []
 
     def milliseconds(self, at_ns):
         return (at_ns - self.asked_ns) / 1e6

@@ -9,8 +9,8 @@ import journal
 from cycle import IMAGE, LLM
 from svg import Canvas, text_width
 
-WIDTH, HEIGHT = 1200, 712
-LEFT, RIGHT = 128, 1176           # of the time axis
+WIDTH, HEIGHT = 1000, 712
+LEFT, RIGHT = 132, 978           # of the time axis
 MARKS_Y = 86                      # the numbered dots
 LANE_HEIGHT = 32
 LANES = {"a": 112, "b": 158, "picture": 204, LLM: 268, IMAGE: 314}
@@ -51,7 +51,7 @@ class Drawing:
         canvas.hatch("held", "#d5c5f5", "#f4effd")
         canvas.hatch("waits", "#ffd9b3", "#fff6ec")
         canvas.hatch("starts", "#9fdccd", "#eaf8f4")
-        canvas.text(24, 36, "A chat, a picture, and memory for one of their servers", 20, font_weight=600)
+        canvas.text(24, 36, "A chat and a picture, with memory for only one of their servers", 20, font_weight=600)
         canvas.text(24, 57, self.parts, 13, MUTED)
         self._axis()
         marks = self._marks()
@@ -94,17 +94,17 @@ class Drawing:
         kept = f"{saved.group(1)} tokens of KV cache" if saved else "its KV cache"
         turn, held = talks["a"][2], talks["b"][1]
         waited = (held["token_times_ns"][0] - held["sent_ns"]) / 1e9
-        back = (step("state_restored") - self.cycle.moved(LLM, "resident")) / 1e6
+        back = (step("state_restored") - self.cycle.move(LLM, "resident")["t_ns"]) / 1e6
         marks = [
-            (self.cycle.asked_ns, f"a picture is asked for: {others} + {need} = {others + need} MiB > {limit} MiB"),
-            (step("row_committed"), "the LLM's gate is closed, its return noted on disk; chat A streams on"),
-            (step("victim_gone"), f"chat A ended by itself; {kept} saved; the LLM is gone"),
-            (step("newcomer_ready"), f"{room['free_bytes'] / MIB:.0f} MiB seen free; the image server is ready"),
-            (held["sent_ns"], "chat B is sent: held, no error"),
-            (talks["picture"]["ended_ns"], "the picture is answered, before the way back begins"),
-            (step("newcomer_gone"), "no other picture came: the image server is gone"),
-            (step("state_restored"), f"the LLM is back after {back:.0f} ms: same command line, same KV cache"),
-            (held["token_times_ns"][0], f"chat B gets its first token, after {waited:.1f} s and no retry"),
+            (self.cycle.asked_ns, f"picture asked for: {others} + {need} = {others + need} MiB > {limit} MiB"),
+            (step("row_committed"), "gate closed, the return noted on disk; chat A streams on"),
+            (step("victim_gone"), f"chat A has ended, {kept} saved, LLM gone"),
+            (step("newcomer_ready"), f"{room['free_bytes'] / MIB:.0f} MiB seen free, image server ready"),
+            (held["sent_ns"], "chat B sent: held, no error"),
+            (talks["picture"]["ended_ns"], "picture answered; it does not wait for the LLM"),
+            (step("room_for_victim"), "image server gone, its memory seen free"),
+            (step("state_restored"), f"LLM back after {back:.0f} ms: same command line, same KV cache"),
+            (held["token_times_ns"][0], f"chat B's first token, after {waited:.1f} s and no retry"),
             (turn["token_times_ns"][0],
              f"chat A's next turn: {turn['cache_n']} of {talks['a'][1]['cached_after']} tokens still cached"),
         ]
@@ -126,7 +126,7 @@ class Drawing:
             if abs(x - true_x) > 1:
                 self.canvas.line(x, MARKS_Y + 8, true_x, MARKS_Y + 22, "#9aa4af")
             self.canvas.number(x, MARKS_Y, i + 1, INK)
-            left, y = (34, 616)[i >= rows], LEGEND_TOP + (i % rows) * LEGEND_ROW
+            left, y = (34, 522)[i >= rows], LEGEND_TOP + (i % rows) * LEGEND_ROW
             self.canvas.number(left, y - 4, i + 1, INK)
             self.canvas.text(left + 62, y, duration_text(self.seconds(at_ns)), 12, MUTED, text_anchor="end")
             self.canvas.text(left + 71, y, sentence, 12.5)
@@ -184,7 +184,7 @@ class Drawing:
         tint, colour = COLOURS[LLM]
         step = self.cycle.step
         stopping, gone, ready = step("victim_stopping"), step("victim_gone"), step("victim_ready")
-        starts, restored = self.cycle.moved(LLM, "resident"), step("state_restored")
+        starts, restored = self.cycle.move(LLM, "resident")["t_ns"], step("state_restored")
         line = {"stroke": colour, "stroke_opacity": 0.6}
         self._bar(LLM, self.from_ns, stopping, tint, "in memory", **line)
         self._bar(LLM, stopping, gone, colour)
@@ -193,7 +193,7 @@ class Drawing:
         self._bar(LLM, starts, ready, "url(#starts)", **line)
         self._label_on(LLM, starts, ready, "starts", "#eaf8f4")
         self._bar(LLM, ready, restored, colour)
-        self._bar(LLM, restored, self.to_ns, tint, "in memory, with every conversation", **line)
+        self._bar(LLM, restored, self.to_ns, tint, "in memory again", **line)
         x1, x2, y = self.x(step("gate_closed")), self.x(step("row_cleared")), LANES[LLM] - 7
         self.canvas.line(x1, y, x2, y, LIMIT, stroke_width=3, stroke_linecap="round")
         self.canvas.text(x2 + 8, y + 4, "its gate was closed", 11, LIMIT)
@@ -201,12 +201,13 @@ class Drawing:
     def _image_server(self):
         tint, colour = COLOURS[IMAGE]
         step = self.cycle.step
-        starts, ready = self.cycle.moved(IMAGE, "resident"), step("newcomer_ready")
+        starts, ready = self.cycle.move(IMAGE, "resident")["t_ns"], step("newcomer_ready")
         done, stopping, gone = step("job_done"), step("newcomer_stopping"), step("newcomer_gone")
         line = {"stroke": colour, "stroke_opacity": 0.6}
         self._bar(IMAGE, starts, ready, "url(#waits)", **line)
         self._bar(IMAGE, ready, done, tint, "draws", **line)
-        self._bar(IMAGE, done, stopping, "#fff6ec", "lingers", **line)
+        if self.x(stopping) - self.x(done) > 1:
+            self._bar(IMAGE, done, stopping, "#fff6ec", "lingers", **line)
         self._bar(IMAGE, stopping, gone, colour)
 
     # --- memory -------------------------------------------------------------------------------
@@ -258,9 +259,9 @@ class Drawing:
             runs = [at for at in full if at < self.cycle.step("victim_gone")] if server == LLM else full
             label = f"{name} {most / MIB:.0f} MiB"
             x1, x2 = self.x(runs[0]), self.x(runs[-1])
-            if text_width(label, 12) + 10 <= x2 - x1:
-                self.canvas.text((x1 + x2) / 2, y(most / 2) + 4, label, 12, COLOURS[server][1],
-                                 text_anchor="middle", font_weight=600)
+            fits = text_width(label, 12) + 10 <= x2 - x1
+            self.canvas.text((x1 + x2) / 2, y(most / 2) + 4 if fits else y(most) - 8, label, 12, COLOURS[server][1],
+                             text_anchor="middle", font_weight=600)
 
 
 def duration_text(seconds):

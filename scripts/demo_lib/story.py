@@ -10,7 +10,7 @@ from cycle import IMAGE, LLM, Cycle
 STEP_SECONDS_MAX = 60
 # So many tokens have come when the picture is asked for: chat A is in the middle of its reply.
 TOKENS_BEFORE_PICTURE = 12
-TOKENS_MAX = {"short": 24, "reply": 120}
+TOKENS_MAX = {"short": 24, "reply": 100}
 PICTURE_SIZE = (512, 512)
 PICTURE_PROMPT = "a lighthouse in a storm at night, a small steamer passing the reef"
 NOTES = """\
@@ -56,8 +56,8 @@ class Played:
 class Conversation:
     """A chat that sends its whole history with every turn, as chat programs do."""
 
-    def __init__(self, address, system):
-        self._address = address
+    def __init__(self, address, name, system, teller):
+        self._address, self._name, self._teller = address, name, teller
         self._messages = [{"role": "system", "content": system}]
         self._request = None
         self.turns = []
@@ -67,8 +67,24 @@ class Conversation:
         self._messages.append({"role": "user", "content": text})
         self._request = clients.Request(self._address, "/v1/chat/completions", {
             "model": LLM, "messages": self._messages, "max_tokens": tokens_max, "stream": True,
-            "temperature": 0, "repeat_penalty": 1.1})  # so small a model repeats itself otherwise
+            "temperature": 0, "repeat_penalty": 1.1,  # so small a model repeats itself otherwise
+        }, self._name, self._teller_of_turn())
         return self._request
+
+    def _teller_of_turn(self):
+        """Returns a call that says the first token and the end of a reply, once each, when they come."""
+        said = set()
+
+        def tell(reply):
+            if "first" not in said and (tokens := clients.Stream(reply).token_times):
+                said.add("first")
+                self._teller.at(tokens[0], self._name, f"first token, {(tokens[0] - reply.sent_ns) / 1e6:.0f} ms after it asked")
+            if reply.ended_ns is not None:
+                stream = clients.Stream(reply)
+                self._teller.at(reply.ended_ns, self._name,
+                                f"complete: {stream.timings.get('predicted_n')} tokens; {stream.timings.get('cache_n')} of "
+                                f"{stream.prompt_tokens()} prompt tokens were cached: \"{stream.text[:50].strip()}...\"")
+        return tell
 
     def answered(self):
         """Waits for the reply, keeps it in the history, and returns it."""
@@ -98,12 +114,11 @@ def play(berth, teller):
 
 
 def act(berth, teller, records, addresses):
-    a = Conversation(addresses["front"], "You are the editor of a small travel magazine.")
-    b = Conversation(addresses["main"], "Answer in one short sentence, for a child of six.")
-    a.ask(NOTES, TOKENS_MAX["short"])
-    tell_turn(teller, "chat A, turn 1", a.answered())
-    b.ask(FIRST_OF_B, TOKENS_MAX["short"])
-    tell_turn(teller, "chat B, turn 1", b.answered())
+    a = Conversation(addresses["front"], "chat A", "You are the editor of a small travel magazine.", teller)
+    b = Conversation(addresses["main"], "chat B", "Answer in one short sentence, for a child of six.", teller)
+    for chat, text in ((a, NOTES), (b, FIRST_OF_B)):
+        chat.ask(text, TOKENS_MAX["short"])
+        chat.answered()
     before = berth.llm()
     streaming = a.ask(NEXT_OF_A, TOKENS_MAX["reply"])
     streaming.wait_for(lambda reply: len(clients.Stream(reply).token_times) >= TOKENS_BEFORE_PICTURE)
@@ -116,12 +131,11 @@ def act(berth, teller, records, addresses):
         raise daemon.Failure("the LLM was not put out: the journal has no step victim_gone")
     held = b.ask(NEXT_OF_B, TOKENS_MAX["short"])
     teller.at(held.reply.sent_ns, "chat B", "sends its next turn while the LLM is gone")
-    tell_turn(teller, "chat A", a.answered())
+    a.answered()
     drawn = picture.wait()
-    teller.at(drawn.ended_ns, "picture", f"answered: status {drawn.status}, {len(drawn.body)} bytes")
-    tell_turn(teller, "chat B", b.answered())
+    b.answered()
     a.ask(LAST_OF_A, TOKENS_MAX["short"])
-    tell_turn(teller, "chat A, next turn", a.answered())
+    a.answered()
     after = berth.llm()
     records.close()
     return Played(cycle=Cycle(records.records, asked_ns), a=a.turns, b=b.turns, picture=drawn, before=before, after=after)
@@ -130,14 +144,12 @@ def act(berth, teller, records, addresses):
 def ask_for_picture(address, teller):
     width, height = PICTURE_SIZE
     body = {"model": IMAGE, "prompt": PICTURE_PROMPT, "size": f"{width}x{height}", "n": 1, "response_format": "b64_json"}
-    picture = clients.Request(address, "/v1/images/generations", body)
+
+    def tell(reply):
+        if reply.ended_ns is not None:
+            teller.at(reply.ended_ns, "picture", f"answered: status {reply.status}, {len(reply.body)} bytes")
+
+    picture = clients.Request(address, "/v1/images/generations", body, "picture", tell)
     teller.asked_ns = picture.reply.sent_ns
     teller.at(teller.asked_ns, "picture", f'asked for: "{PICTURE_PROMPT}"')
     return picture
-
-
-def tell_turn(teller, who, stream):
-    timings, reply = stream.timings, stream.reply
-    teller.at(reply.ended_ns, who, f"{stream.prompt_tokens()} prompt tokens, {timings['cache_n']} of them cached; "
-              f"{timings['predicted_n']} tokens, first after {(stream.token_times[0] - reply.sent_ns) / 1e6:.0f} ms: "
-              f"\"{stream.text[:60].strip()}...\"")

@@ -19,7 +19,8 @@ from cycle import IMAGE, LLM, STEPS, Cycle  # noqa: E402
 MIB = 1 << 20
 ASKED_NS = 10**15
 STEP_MS = dict(zip((name for name, _ in STEPS), (
-    1, 2, 4, 1502, 1530, 1531, 1604, 1640, 1850, 1852, 4010, 5010, 5012, 5080, 5110, 5710, 5722, 5725)))
+    1, 2, 4, 1502, 1530, 1531, 1604, 1640, 1850, 1852, 4010, None, 4011, 4080, 4110, 4710, 4722, 4725)))
+TURN_OVER_MS = 3500  # chat B waits: the image server's gate closes and there is no linger
 NUMBERS = {"pool": "ram", "need_bytes": 500 * MIB, "others_bytes": 300 * MIB, "limit_bytes": 750 * MIB,
            "capacity_bytes": 1000 * MIB, "foreign_bytes": 0, "free_bytes": 760 * MIB}
 
@@ -37,7 +38,7 @@ def memory(at, llm, image):
 
 
 def memory_curve():
-    for at in range(-2000, 8000, 100):
+    for at in range(-2000, 7000, 100):
         llm = 240 if at < STEP_MS["victim_gone"] else 200 if at > STEP_MS["room_for_victim"] + 300 else 0
         image = 470 if STEP_MS["dispatched"] + 300 < at < STEP_MS["newcomer_gone"] else 0
         yield memory(at, llm, image)
@@ -55,16 +56,17 @@ def journal_records():
     """Returns the records in the order of their times, numbered."""
     texts = {"state_saved": f'server "{LLM}": 739 tokens, 17039152 bytes'}
     rows = [(at, {"kind": "step", "name": name, "server": dict(STEPS)[name], "text": texts.get(name, "")})
-            for name, at in STEP_MS.items()]
-    for job, (at, server) in enumerate(((-9000, LLM), (-3000, LLM), (-1000, LLM), (1, IMAGE), (1700, LLM), (7000, LLM))):
+            for name, at in STEP_MS.items() if at is not None]
+    rows.append((TURN_OVER_MS, {"kind": "step", "name": "gate_closed", "server": IMAGE}))
+    for job, (at, server) in enumerate(((-9000, LLM), (-3000, LLM), (-1000, LLM), (1, IMAGE), (1700, LLM), (5600, LLM))):
         rows.append((at, {"kind": "event", "name": "job_arrived", "server": server, "job": job + 1}))
     rows += [
         (1.5, {"kind": "decision", "name": "offload", "server": IMAGE, "victims": [LLM], "job": 4, "numbers": NUMBERS}),
         (1639, {"kind": "decision", "name": "room_seen", "server": IMAGE, "numbers": NUMBERS}),
         (1641, {"kind": "action", "name": "move_to", "server": IMAGE, "rung": "resident", "generation": 1}),
-        (5109, {"kind": "decision", "name": "room_seen", "server": LLM,
+        (4109, {"kind": "decision", "name": "room_seen", "server": LLM,
                 "numbers": {**NUMBERS, "need_bytes": 300 * MIB, "others_bytes": 0, "free_bytes": 998 * MIB}}),
-        (5111, {"kind": "action", "name": "move_to", "server": LLM, "rung": "resident", "generation": 2}),
+        (4111, {"kind": "action", "name": "move_to", "server": LLM, "rung": "resident", "generation": 2}),
         *progress(), *memory_curve()]
     rows.sort(key=lambda row: row[0])
     return [{"n": n, "t_ns": ns(at), "wall_ms": 0, **record} for n, (at, record) in enumerate(rows, 1)]
@@ -109,8 +111,8 @@ def picture_reply(data):
 def evidence():
     """Returns the checks.Evidence of the run."""
     cmdline = b"llama-server\0-m\0smol.gguf\0"
-    a = [chat(-9000, -4000, 20, 16, 0, 582), chat(-1000, -600, 15, 140, 597, 43), chat(7000, 7300, 20, 20, 779, 22)]
-    b = [chat(-3000, -2500, 20, 24, 0, 32), chat(1700, 5900, 20, 30, 55, 22)]
+    a = [chat(-9000, -4000, 20, 16, 0, 582), chat(-1000, -600, 15, 140, 597, 43), chat(5600, 5900, 20, 20, 779, 22)]
+    b = [chat(-3000, -2500, 20, 24, 0, 32), chat(1700, 4900, 20, 30, 55, 22)]
     return checks.Evidence(
         cycle=Cycle(journal_records(), ASKED_NS), a=[clients.Stream(reply) for reply in a],
         b=[clients.Stream(reply) for reply in b], picture=picture_reply(png(512, 512)), size=(512, 512),

@@ -43,10 +43,10 @@ class Drawing(unittest.TestCase):
     def test_bars_stand_where_the_journal_puts_them(self):
         self.assert_bar("chat", STEP_MS["victim_stopping"], STEP_MS["victim_gone"])
         self.assert_bar("image", STEP_MS["newcomer_ready"], STEP_MS["job_done"])
-        self.assert_bar("image", STEP_MS["job_done"], STEP_MS["newcomer_stopping"])
+        self.assert_bar("image", STEP_MS["newcomer_stopping"], STEP_MS["newcomer_gone"])
 
     def test_bars_stand_where_the_clients_clocks_put_them(self):
-        self.assert_bar("b", 1700, 5900)    # held
+        self.assert_bar("b", 1700, 4900)  # held
         self.assert_bar("picture", 0, STEP_MS["dispatched"])
 
     def test_the_decision_stands_there_with_its_numbers(self):
