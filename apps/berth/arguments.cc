@@ -114,7 +114,7 @@ int run_command_line(int count, const char* const* arguments_given) {
   app.set_version_flag("--version", BERTH_VERSION);
   app.require_subcommand(1);
   app.add_option("-c,--config", arguments.common.config,
-                 "Configuration; default: ./berth.toml, then ~/.config/berth/berth.toml");
+                 "Configuration (./berth.toml)");
   app.add_flag("--json", arguments.common.json, "Print JSON");
   add_daemon_commands(app, arguments);
   add_server_commands(app, arguments);

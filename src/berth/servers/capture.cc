@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,18 +51,23 @@ struct Child {
 Result<Child> spawn_with_pipe(std::vector<std::string>& argv,
                               std::vector<std::string>& environment) {
   int ends[2];
-  if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
+  if (::pipe2(ends, O_CLOEXEC) != 0) {
     return fail(ErrorCode::io, fmt::format("no pipe for \"{}\": {}", argv[0], strerror(errno)));
   }
+  ::fcntl(ends[0], F_SETFL, O_NONBLOCK);  // our end only: the child's writes must not fail
+  posix_spawnattr_t attributes;  // a group of its own: a wrapper's children end with it
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
   posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&files, ends[1], STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&files, ends[1], STDERR_FILENO);
   Child child;
-  const int error = ::posix_spawn(&child.pid, argv[0].c_str(), &files, nullptr,
+  const int error = ::posix_spawn(&child.pid, argv[0].c_str(), &files, &attributes,
                                   pointers(argv).data(), pointers(environment).data());
   posix_spawn_file_actions_destroy(&files);
+  posix_spawnattr_destroy(&attributes);
   ::close(ends[1]);
   if (error != 0) {
     ::close(ends[0]);
@@ -87,6 +93,16 @@ Task<bool> read_to_end(int descriptor, Event& stop, std::string& out) {
     if (!readable) co_return false;
   }
   co_return true;
+}
+
+/// Waits for the end of a child that may have closed its output before; returns false if `stop`
+/// came first.
+Task<bool> wait_for_exit(pid_t pid, Event& stop) {
+  const int fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+  if (fd < 0) co_return true;
+  const bool ended = co_await wait_readable(fd, &stop);
+  ::close(fd);
+  co_return ended;
 }
 
 Task<void> set_after(Duration limit, std::shared_ptr<Event> event) {
@@ -138,9 +154,13 @@ Task<Result<std::string>> capture(std::vector<std::string> argv,
   const Executor executor = co_await this_executor();
   spawn(executor, set_after(deadline, stop));
   std::string output;
-  const bool complete = co_await read_to_end(child->output, *stop, output);
+  bool complete = co_await read_to_end(child->output, *stop, output);
   ::close(child->output);
-  if (!complete) ::kill(child->pid, SIGKILL);
+  if (complete) {
+    const bool ended = co_await wait_for_exit(child->pid, *stop);
+    complete = ended;
+  }
+  if (!complete) ::kill(-child->pid, SIGKILL);
   int status = 0;
   while (::waitpid(child->pid, &status, 0) < 0 && errno == EINTR) {
   }
