@@ -79,10 +79,11 @@ def run(options, teller):
     folder = daemon.make_folder()
     berth = daemon.Berth(folder, options.bin / "berth", programs)
     teller.say(f"the LLM is real: {programs.llama_server} with {pathlib.Path(programs.llama_model).name}")
-    played, leftovers, down_ms = None, [], 0.0
+    played, leftovers, down_ms, own_bytes = None, [], 0.0, 0
     try:
         try:
             played = story.play(berth, teller)
+            own_bytes = berth.own_bytes()
         finally:
             leftovers, down_ms = berth.down()
         talks = clients.talks(played.a, played.b, played.picture)
@@ -90,7 +91,7 @@ def run(options, teller):
         (folder / "cycle.svg").write_text(svg)
         evidence = checks.Evidence(cycle=played.cycle, a=played.a, b=played.b, picture=played.picture,
                                    size=story.PICTURE_SIZE, before=played.before, after=played.after,
-                                   leftovers=leftovers, down_ms=down_ms, drawing=why)
+                                   leftovers=leftovers, down_ms=down_ms, drawing=why, own_bytes=own_bytes)
         return conclude(options, teller, evidence, talks, (svg, time.monotonic() - started))
     except daemon.Failure as error:
         teller.say(f"FAILED {error}\n{berth.last_words()}")

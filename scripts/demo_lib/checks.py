@@ -2,12 +2,14 @@
 """What the demo claims, each claim judged by journal rows and received bytes alone."""
 import dataclasses
 import hashlib
+import os
 
 import clients
 import journal
 from cycle import IMAGE, LLM, STEPS
 
 PROMPT_TOKENS_MIN = 500
+OWN_BYTES_MAX = 20 << 20
 CACHED_PERCENT_MIN = 99
 MIB = 1 << 20
 # A server with less than this is not in memory: it has just been started or is about to be gone.
@@ -34,6 +36,7 @@ class Evidence:
     leftovers: list      # (pid, command line) of what ran after `berth down`
     down_ms: float
     drawing: object      # why the picture of the cycle is not sound; None if it is
+    own_bytes: int = 0   # resident set of the daemon and its keepers after the cycle
 
 
 @dataclasses.dataclass
@@ -191,6 +194,13 @@ def check_nothing_left(e):
                  left or f"no process names the state directory; down took {e.down_ms:.0f} ms")
 
 
+def check_cost(e):
+    claim = f"Berth itself holds less than {OWN_BYTES_MAX // MIB} MiB of RAM"
+    if os.environ.get("BERTH_PRESET", "release") != "release":
+        return Check(claim, True, f"not judged: {mib(e.own_bytes)} MiB in a build with sanitizers")
+    return Check(claim, 0 < e.own_bytes < OWN_BYTES_MAX, f"{mib(e.own_bytes)} MiB: daemon and keepers after the cycle")
+
+
 def check_drawing(e):
     return Check("the cycle can be drawn", e.drawing is None, e.drawing or "a well-formed SVG")
 
@@ -200,4 +210,4 @@ def judge(e):
     return [check_conversation(e), check_decision(e), check_row(e), check_chat_a(e), check_steps(e),
             check_barrier(e), check_never_both(e), check_picture(e), check_answered_first(e), check_chat_b(e),
             check_no_retry(e), check_same_argv(e), check_cache("A", e.a[1], e.a[2]),
-            check_cache("B", e.b[0], e.b[1]), check_paid(e), check_drawing(e), check_nothing_left(e)]
+            check_cache("B", e.b[0], e.b[1]), check_paid(e), check_cost(e), check_drawing(e), check_nothing_left(e)]

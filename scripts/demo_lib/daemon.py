@@ -166,6 +166,15 @@ class Berth:
                 found.append((int(entry.name), cmdline.replace(b"\0", b" ").decode("utf-8", "replace").strip()))
         return found
 
+    def own_bytes(self):
+        """Returns what Berth itself holds in RAM: the resident set of the daemon and its keepers."""
+        total = 0
+        for pid, cmdline in self.processes():
+            if pathlib.Path(cmdline.split()[0]).name in ("berth", "berth-keeper"):
+                status = pathlib.Path(f"/proc/{pid}/status").read_text()
+                total += int(status.partition("VmRSS:")[2].split()[0]) << 10
+        return total
+
     def last_words(self):
         """Returns the ends of Berth's own log and of its servers', for a failure's report."""
         text = ""

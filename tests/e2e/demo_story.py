@@ -117,4 +117,4 @@ def evidence():
         cycle=Cycle(journal_records(), ASKED_NS), a=[clients.Stream(reply) for reply in a],
         b=[clients.Stream(reply) for reply in b], picture=picture_reply(png(512, 512)), size=(512, 512),
         before=checks.Llm(101, 1, cmdline, "ready", False), after=checks.Llm(202, 2, cmdline, "ready", False),
-        leftovers=[], down_ms=80, drawing=None)
+        leftovers=[], down_ms=80, drawing=None, own_bytes=12 << 20)
