@@ -65,7 +65,7 @@ def main():
             client.close()
             continue
         count += 1
-        record = open(folder / str(count), "wb")
+        record = open(folder / f"{os.getpid()}-{count}", "wb")
         threading.Thread(target=relay, args=(client, upstream, None), daemon=True).start()
         threading.Thread(target=relay, args=(upstream, client, record), daemon=True).start()
 
