@@ -94,7 +94,10 @@ def run(options, teller):
                                    leftovers=leftovers, down_ms=down_ms, drawing=why, own_bytes=own_bytes)
         return conclude(options, teller, evidence, talks, (svg, time.monotonic() - started))
     except daemon.Failure as error:
-        teller.say(f"FAILED {error}\n{berth.last_words()}")
+        for each in (error.__context__, error):  # a failing `berth down` must not hide what came before
+            if isinstance(each, daemon.Failure):
+                teller.say(f"FAILED {each}")
+        teller.say(berth.last_words())
         for pid, cmdline in leftovers:
             teller.say(f"FAILED left running: pid {pid}: {cmdline}")
         return 1

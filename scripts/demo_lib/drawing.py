@@ -157,14 +157,15 @@ class Drawing:
         self._turn("a", third, "next turn", CARD)
         held = self.talks["b"][1]
         self._turn("b", held, "answered", "url(#held)")
-        self._label_on("b", held["sent_ns"], held["token_times_ns"][0], "held", "#f4effd")
+        self._label_on("b", held["sent_ns"], held["token_times_ns"][0], ["held"], "#f4effd")
 
-    def _label_on(self, lane, from_ns, to_ns, label, ground):
-        """Writes a label on a hatched bar, on a ground of its own."""
+    def _label_on(self, lane, from_ns, to_ns, labels, ground):
+        """Writes the first label that fits on a hatched bar, on a ground of its own."""
         x1, x2, y = self.x(from_ns), self.x(to_ns), LANES[lane]
-        width = text_width(label, 12) + 12
-        if width + 8 > x2 - x1:
+        label = next((each for each in labels if text_width(each, 12) + 16 <= x2 - x1), None)
+        if label is None:
             return
+        width = text_width(label, 12) + 8
         self.canvas.rect((x1 + x2 - width) / 2, y + 7, width, 18, ground, rx=4)
         self.canvas.text((x1 + x2) / 2, y + 20, label, 12, INK, text_anchor="middle")
 
@@ -172,7 +173,7 @@ class Drawing:
         tint, colour = COLOURS["picture"]
         asked, dispatched, answered = self.cycle.asked_ns, self.cycle.step("dispatched"), self.talks["picture"]["ended_ns"]
         self._bar("picture", asked, dispatched, "url(#waits)", stroke=colour, stroke_opacity=0.35)
-        self._label_on("picture", asked, dispatched, "waits for room", "#fff6ec")
+        self._label_on("picture", asked, dispatched, ["waits for room", "waits"], "#fff6ec")
         fills = {"loading": "#fff1e2", "diffusion": tint, "decoding": "#f6b97f"}
         for stage, from_ns, to_ns in stages(self.cycle.progress(), dispatched, answered):
             self._bar("picture", from_ns, to_ns, fills.get(stage, tint), stage, stroke=colour, stroke_opacity=0.6)
@@ -189,9 +190,9 @@ class Drawing:
         self._bar(LLM, self.from_ns, stopping, tint, "in memory", **line)
         self._bar(LLM, stopping, gone, colour)
         self._bar(LLM, gone, starts, "none", **line, stroke_dasharray="4 3")
-        self._label_on(LLM, gone, starts, "gone, its KV cache is on disk", CARD)
+        self._label_on(LLM, gone, starts, ["gone, its KV cache is on disk", "gone, KV on disk", "gone"], CARD)
         self._bar(LLM, starts, ready, "url(#starts)", **line)
-        self._label_on(LLM, starts, ready, "starts", "#eaf8f4")
+        self._label_on(LLM, starts, ready, ["starts"], "#eaf8f4")
         self._bar(LLM, ready, restored, colour)
         self._bar(LLM, restored, self.to_ns, tint, "in memory again", **line)
         x1, x2, y = self.x(step("gate_closed")), self.x(step("row_cleared")), LANES[LLM] - 7
