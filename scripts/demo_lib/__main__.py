@@ -124,10 +124,17 @@ def conclude(options, teller, evidence, talks, result):
     return 1 if failed else 0
 
 
+def stop(number, _):
+    """A stop from outside fails the demo, so that everything is brought down. A second one changes nothing."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise daemon.Failure(f"stopped by {signal.Signals(number).name}; bringing everything down")
+
+
 def main():
     options = options_of(sys.argv[1:])
-    # A stop from outside must still bring everything down.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, stop)
     if not options.bin or not options.llama:
         sys.exit("demo: start it as ./scripts/demo, which builds Berth and finds a language model first")
     return run(options, telling.Teller(telling.people_read(options.json)))

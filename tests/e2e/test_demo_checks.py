@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Every claim of the demo fails when what it claims is not so: a check that cannot fail proves nothing."""
+import os
 import pathlib
 import socket
 import tempfile
@@ -19,6 +20,7 @@ import journal
 
 class Checks(unittest.TestCase):
     def setUp(self):
+        os.environ.pop("BERTH_PRESET", None)  # judged as a release
         self.told = demo_story.evidence()
         self.records = self.told.cycle.records
 
@@ -163,6 +165,11 @@ class Checks(unittest.TestCase):
     def test_a_process_that_stayed(self):
         self.told.leftovers = [(4711, "llama-server -m smol.gguf")]
         self.assert_fails("nothing is left running")
+
+    def test_a_berth_that_takes_too_much(self):
+        for size in (0, 20 << 20):
+            self.told.own_bytes = size
+            self.assert_fails("Berth itself holds less")
 
     def test_a_picture_of_the_cycle_that_cannot_be_drawn(self):
         self.told.drawing = "TypeError: no victim_gone"
