@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 
 #include <fmt/format.h>
@@ -28,8 +29,7 @@ std::string lock_of(const std::string& state_dir) {
 }
 
 /// Waits until the process that owns the state directory is gone: the kernel drops its lock then.
-Status wait_until_free(const std::string& state_dir) {
-  const std::string path = lock_of(state_dir);
+Status wait_until_free(const std::string& path) {
   const process::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0 && errno == ENOENT) return {};
   int locked = -1;
@@ -91,8 +91,16 @@ Task<Result<Outcome>> bring_down(client::Client* berth) {
   const Result<std::string> asked = co_await berth->shut_down();
   outcome.was_running = asked.has_value();
   if (!asked && asked.error().code != ErrorCode::not_running) co_return fail(asked.error());
-  const Status is_free = wait_until_free(berth->state_dir());
-  if (!is_free) co_return fail(is_free.error());
+  const std::string lock_path = lock_of(berth->state_dir());
+  if (outcome.was_running) {
+    const Status is_free = wait_until_free(lock_path);
+    if (!is_free) co_return fail(is_free.error());
+  }
+  std::error_code ignored;
+  if (!std::filesystem::exists(lock_path, ignored)) co_return outcome;  // none ever ran here
+  // Held meanwhile, so that no other Berth comes up; one that is just coming up is named.
+  const auto lock = process::AliveLock::acquire(lock_path);
+  if (!lock) co_return fail(lock.error());
   const Result<int> orphans = co_await end_orphans(berth->state_dir());
   if (!orphans) co_return fail(orphans.error());
   outcome.orphans = *orphans;
