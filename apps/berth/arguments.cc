@@ -59,7 +59,7 @@ void add_server_commands(CLI::App& app, Arguments& arguments) {
   };
   with_name("start", "Start a server and keep it", start);
   with_name("stop", "Stop a server until it is started again", stop);
-  with_name("clear", "Do not bring a server back from its displacement unasked", clear);
+  with_name("clear", "Do not bring a server back unasked", clear);
   CLI::App* logs_command = with_name("logs", "Show the newest lines of a server's log",
                                      [&arguments](const Common& common, const std::string& server) {
                                        return logs(common, server, arguments.lines);
