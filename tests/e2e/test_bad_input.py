@@ -316,7 +316,7 @@ class Up(BadInputTest):
     """Mistakes that `berth up` itself reports: nothing is started then."""
 
     def assert_nothing_was_started(self, berth):
-        self.assertEqual([], berth.processes())
+        wait_for("nothing is left running", lambda b=berth: not b.processes(), 10)
         self.assertEqual([], berth.starts("chat"))
 
     def taken_port(self):
