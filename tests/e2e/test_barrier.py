@@ -65,16 +65,21 @@ class TheBarrierWaits(E2eTest):
         self.assertEqual(200, berth.chat("Hi").status)
 
     def wrapper(self, seconds, mebibytes):
-        """A real llama-server that leaves a process in its session when it exits."""
+        """A real llama-server that leaves a process in its session when it exits. The process holds
+        its memory before the server starts: a busy machine must not turn the order around."""
         server, _ = real_llama()
         folder = tempfile.mkdtemp(prefix="berth-")
         self.addCleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         path = f"{folder}/llama-server"
         with open(path, "w") as script:
-            script.write(f"#!/bin/sh\ncase \"$*\" in *--host*) "
-                         f"\"{HERE}/leave_helper.py\" \"{BIN}/memory-holder\" {mebibytes}MiB "
-                         f"{seconds} & ;; esac\n"
-                         f"exec \"{server}\" \"$@\"\n")
+            script.write(f"""#!/bin/sh
+case "$*" in *--host*)
+  rm -f "{folder}/held"; mkfifo "{folder}/held"
+  "{HERE}/leave_helper.py" "{folder}/held" "{BIN}/memory-holder" {mebibytes}MiB {seconds} &
+  read -r line < "{folder}/held" ;;
+esac
+exec "{server}" "$@"
+""")
         os.chmod(path, 0o755)
         return path
 
