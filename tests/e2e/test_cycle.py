@@ -109,6 +109,25 @@ class TheLlmComesBackExactlyAsItWas(E2eTest):
     def test_two_conversations_in_two_slots(self):
         self.check(["Ships of the north.", "A quite different story, of trains."], parallel=2)
 
+    def test_a_new_chat_after_the_return_takes_an_empty_slot(self):
+        berth = self.berth(parallel=2, context=4096).up()
+        berth.wait_state("chat", "ready")
+        first, question = turns("Ships of the north.")
+        answer = berth.chat(first).json()
+        self.assertEqual([1], self.slots_with_tokens(berth), "a fresh server takes the highest")
+        self.assertEqual(200, berth.picture().status)
+        berth.wait_step("row_cleared")
+        newcomer, _ = turns("A quite different story, of trains.")
+        berth.chat(newcomer)
+        messages = second_turn(first, text_of(answer), question)
+        again = berth.chat(messages).json()
+        self.assertGreaterEqual(again["timings"]["cache_n"], 0.99 * in_cache(answer))
+
+    def slots_with_tokens(self, berth):
+        connection = UnixConnection(f"{berth.state}/s/run/chat.sock")
+        connection.request("GET", "/slots")
+        return [slot["id"] for slot in finished(connection).json() if slot.get("n_prompt_tokens")]
+
 
 class NobodyIsCutOff(E2eTest):
     def test_a_stream_that_runs_when_a_picture_is_asked_for_is_complete(self):

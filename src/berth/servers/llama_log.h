@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace berth::servers {
 
@@ -22,10 +23,16 @@ class LlamaLog {
 
   /// How many slots work now, for whomever.
   [[nodiscard]] std::size_t busy_slots() const { return busy_.size(); }
-  void reset() { busy_.clear(); }
+  /// Returns the slots 0 to `slots` - 1, the one that was used last first. Slots that were not used
+  /// yet follow by number: what a restore has filled lies from 0 upwards, newest first.
+  [[nodiscard]] std::vector<int> by_last_use(int slots) const;
+  void reset();
 
  private:
+  void used(std::string_view slot);
+
   std::set<std::string, std::less<>> busy_;  // slot ids as they are written
+  std::vector<int> last_used_;               // newest last
 };
 
 }  // namespace berth::servers

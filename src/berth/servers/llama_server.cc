@@ -329,13 +329,17 @@ Task<void> LlamaServer::save_slots() {
   std::int64_t tokens = 0;
   Bytes size;
   std::string trouble = owner ? "" : owner.error().message;
-  for (int slot = 0; owner && trouble.empty() && slot < options_.parallel; ++slot) {
+  int recency = 0;
+  const std::vector<int> order = log_.by_last_use(options_.parallel);
+  for (const int slot : order) {
+    if (!owner || !trouble.empty()) break;
     auto saved = co_await save_slot(slot);
     if (!saved) {
       trouble = saved.error().message;
       break;
     }
     if (saved->tokens == 0) continue;  // never used
+    saved->recency = recency++;
     tokens += saved->tokens;
     size += saved->size;
     if (size > kSavedQuota) {
@@ -406,14 +410,21 @@ Task<std::optional<bool>> LlamaServer::restore_slots() {
   if (found.empty()) co_return std::nullopt;
   std::int64_t tokens = 0;
   std::string trouble;
+  // After a start all slots are equally unused, and a new conversation gets the highest one: what
+  // was used last goes lowest, so that empty slots, and else the oldest conversation, are taken.
+  int into = 0;
   for (const FoundSlot& each : found) {
     if (!each.refusal.empty()) {
       trouble = fmt::format("{} was not offered: {}", each.slot.file_name, each.refusal);
       continue;
     }
-    auto restored = co_await restore_slot(each.slot);
-    if (restored) tokens += each.slot.tokens;
-    if (!restored) trouble = restored.error().message;
+    auto restored = co_await restore_slot(each.slot, into);
+    if (!restored) {
+      trouble = restored.error().message;
+      continue;
+    }
+    tokens += each.slot.tokens;
+    into += 1;
   }
   remove_slots(places_.saved_dir);  // used up; the next stop writes new ones
   restored_unproven_ = tokens > 0;
@@ -424,16 +435,16 @@ Task<std::optional<bool>> LlamaServer::restore_slots() {
   co_return trouble.empty();
 }
 
-Task<Status> LlamaServer::restore_slot(const SavedSlot& slot) {
+Task<Status> LlamaServer::restore_slot(const SavedSlot& saved, int into) {
   const Executor executor = co_await this_executor();
-  http::Request request = slot_request(slot.slot, "restore", slot.file_name);
+  http::Request request = slot_request(into, "restore", saved.file_name);
   auto reply = co_await http::fetch(executor, endpoint(), std::move(request), kSaveLimit);
   if (!reply) co_return fail(reply.error());
   boost::system::error_code error;
   const json::value value = json::parse(reply->body, error);
-  if (reply->status != 200 || number_in(value, "n_restored") != slot.tokens) {
+  if (reply->status != 200 || number_in(value, "n_restored") != saved.tokens) {
     co_return fail(ErrorCode::io,
-                   fmt::format("slot {} did not load ({})", slot.slot, error_text(*reply)));
+                   fmt::format("slot {} did not load ({})", saved.slot, error_text(*reply)));
   }
   co_return Status{};
 }

@@ -54,7 +54,7 @@ class LlamaServer final : public Adapter {
   Task<void> save_slots();
   Task<Result<SavedSlot>> save_slot(int slot);
   Task<std::optional<bool>> restore_slots();
-  Task<Status> restore_slot(const SavedSlot& slot);
+  Task<Status> restore_slot(const SavedSlot& saved, int into);
   Task<Result<SlotOwner>> slot_owner(const process::LaunchSpec& launch);
   void first_reply_after_restore(const std::string& body, std::int64_t cached_tokens);
 

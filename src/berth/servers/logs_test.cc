@@ -38,6 +38,19 @@ TEST(LlamaLog, AReleaseThatIsSeenTwiceFreesNothingElse) {
   EXPECT_EQ(log.busy_slots(), 1u);
 }
 
+TEST(LlamaLog, KnowsTheOrderInWhichSlotsWereUsedLast) {
+  LlamaLog log;
+  EXPECT_EQ(log.by_last_use(3), (std::vector<int>{0, 1, 2}));
+  log.take("slot launch_slot_: id  2 | task 0 | processing task");
+  log.take("slot launch_slot_: id  1 | task 1 | processing task");
+  EXPECT_EQ(log.by_last_use(3), (std::vector<int>{1, 2, 0}));
+  log.take("slot release: id  2 | task 0 | stop processing");  // it ended last: used last
+  EXPECT_EQ(log.by_last_use(3), (std::vector<int>{2, 1, 0}));
+  EXPECT_EQ(log.by_last_use(2), (std::vector<int>{1, 0})) << "only slots that there are";
+  log.reset();
+  EXPECT_EQ(log.by_last_use(2), (std::vector<int>{0, 1}));
+}
+
 TEST(SdLog, KnowsTheStagesOfAPicture) {
   SdLog log;
   EXPECT_FALSE(log.listening());

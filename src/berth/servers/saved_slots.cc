@@ -97,6 +97,7 @@ json::object owner_to_json(const SlotOwner& owner) {
 
 std::string sidecar_text(const SavedSlot& slot, const SlotOwner& owner) {
   return json::serialize(json::object{{"slot", slot.slot},
+                                      {"recency", slot.recency},
                                       {"file", slot.file_name},
                                       {"tokens", slot.tokens},
                                       {"size_bytes", slot.size.count},
@@ -127,6 +128,7 @@ std::optional<Sidecar> read_sidecar(const fs::path& path) {
   if (file == nullptr || !file->is_string() || owner == nullptr) return std::nullopt;
   Sidecar sidecar;
   sidecar.slot = {.slot = static_cast<int>(number("slot")),
+                  .recency = static_cast<int>(number("recency")),
                   .file_name = std::string(file->get_string()),
                   .tokens = number("tokens"),
                   .size = Bytes{number("size_bytes")},
@@ -204,8 +206,9 @@ std::vector<FoundSlot> find_slots(const std::string& directory, const SlotOwner&
     }
     found.push_back({sidecar->slot, refusal_of(*sidecar, directory, owner)});
   }
-  std::sort(found.begin(), found.end(),
-            [](const FoundSlot& a, const FoundSlot& b) { return a.slot.slot < b.slot.slot; });
+  std::sort(found.begin(), found.end(), [](const FoundSlot& a, const FoundSlot& b) {
+    return std::pair(a.slot.recency, a.slot.slot) < std::pair(b.slot.recency, b.slot.slot);
+  });
   return found;
 }
 

@@ -24,6 +24,7 @@ struct SlotOwner {
 
 struct SavedSlot {
   int slot = 0;
+  int recency = 0;        ///< 0: the conversation that was used last
   std::string file_name;  ///< inside the directory; llama-server takes names, not paths
   std::int64_t tokens = 0;
   Bytes size;
@@ -44,8 +45,8 @@ struct FoundSlot {
   std::string refusal;
 };
 
-/// Finds the sealed slots and checks each file against its sidecar and `owner`. Slow: reads all
-/// bytes; not for the strand.
+/// Finds the sealed slots, the one that was used last first, and checks each file against its
+/// sidecar and `owner`. Slow: reads all bytes; not for the strand.
 std::vector<FoundSlot> find_slots(const std::string& directory, const SlotOwner& owner);
 
 /// Removes every slot file and sidecar.

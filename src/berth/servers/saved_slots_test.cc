@@ -47,6 +47,22 @@ TEST_F(SavedSlots, AFileIsOfferedToTheServerThatWroteIt) {
   EXPECT_EQ(info.st_mode & 0777, 0600u);
 }
 
+TEST_F(SavedSlots, TheConversationThatWasUsedLastIsFoundFirst) {
+  for (const auto& [slot, recency] : {std::pair(0, 2), std::pair(1, 0), std::pair(2, 1)}) {
+    const std::string name = "slot-" + std::to_string(slot) + "-1.bin";
+    std::ofstream(folder_ + "/" + name, std::ios::binary) << "0123456789";
+    ASSERT_TRUE(seal_slot(
+        folder_, {.slot = slot, .recency = recency, .file_name = name, .tokens = 5, .size = {10}},
+        owner_));
+  }
+  std::vector<int> order;
+  for (const FoundSlot& each : find_slots(folder_, owner_)) {
+    EXPECT_EQ(each.refusal, "");
+    order.push_back(each.slot.slot);
+  }
+  EXPECT_EQ(order, (std::vector<int>{1, 2, 0}));
+}
+
 TEST_F(SavedSlots, ATruncatedFileIsNeverOffered) {  // it would abort llama-server
   write("0123456789");
   ASSERT_TRUE(seal());
