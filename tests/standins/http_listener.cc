@@ -6,11 +6,13 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <cstdlib>
 #include <optional>
 #include <thread>
 
@@ -19,6 +21,7 @@ namespace {
 
 constexpr int kKeepAliveSeconds = 5;
 constexpr int kRepliesMax = 100;
+constexpr int kBacklog = 5;
 constexpr std::size_t kHeadBytesMax = 64 << 10;
 constexpr std::size_t kBodyBytesMax = 64 << 20;
 
@@ -85,7 +88,9 @@ bool read_head(Reader& reader, const std::string& first_line, HttpRequest& reque
   }
   request.method = first_line.substr(0, space);
   request.path = first_line.substr(space + 1, last - space - 1);
-  request.path = request.path.substr(0, request.path.find('?'));
+  const auto mark = request.path.find('?');
+  if (mark != std::string::npos) request.query = request.path.substr(mark + 1);
+  request.path = request.path.substr(0, mark);
   request.version = first_line.substr(last + 1);
   for (auto line = reader.line(); line; line = reader.line()) {
     if (line->empty()) return true;
@@ -149,23 +154,13 @@ const char* reason(int status) {
       return "Gone";
     case 429:
       return "Too Many Requests";
+    case 501:
+      return "Not Implemented";
+    case 503:
+      return "Service Unavailable";
     default:
       return "Internal Server Error";
   }
-}
-
-std::string head(const HttpRequest& request, const HttpReply& reply, bool closes) {
-  const std::string origin = request.header("origin");
-  return fmt::format(
-      "HTTP/1.1 {} {}\r\nServer: berth-sd-server-standin\r\n"
-      "Access-Control-Allow-Origin: {}\r\nAccess-Control-Allow-Credentials: true\r\n"
-      "Access-Control-Allow-Methods: *\r\nAccess-Control-Allow-Headers: *\r\n{}{}Content-Length: "
-      "{}\r\n\r\n",
-      reply.status, reason(reply.status), origin.empty() ? "*" : origin,
-      reply.body.empty() ? "" : "Content-Type: " + reply.content_type + "\r\n",
-      closes ? std::string("Connection: close\r\n")
-             : fmt::format("Keep-Alive: timeout={}, max={}\r\n", kKeepAliveSeconds, kRepliesMax),
-      reply.body.size());
 }
 
 }  // namespace
@@ -173,6 +168,46 @@ std::string head(const HttpRequest& request, const HttpReply& reply, bool closes
 std::string HttpRequest::header(const std::string& name) const {
   const auto found = headers.find(name);
   return found == headers.end() ? "" : found->second;
+}
+
+bool HttpRequest::client_is_gone() const {
+  char byte;
+  return recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+std::string HttpListener::head(const HttpRequest& request, const HttpReply& reply,
+                               bool closes) const {
+  const std::string origin = request.header("origin");
+  const bool has_body = !reply.body.empty() || reply.stream;
+  return fmt::format(
+      "HTTP/1.1 {} {}\r\nServer: {}\r\n"
+      "Access-Control-Allow-Origin: {}\r\nAccess-Control-Allow-Credentials: true\r\n"
+      "Access-Control-Allow-Methods: *\r\nAccess-Control-Allow-Headers: *\r\n{}{}{}\r\n\r\n",
+      reply.status, reason(reply.status), habits_.server, origin.empty() ? "*" : origin,
+      has_body ? "Content-Type: " + reply.content_type + "\r\n" : "",
+      closes ? std::string("Connection: close\r\n")
+             : fmt::format("Keep-Alive: timeout={}, max={}\r\n", kKeepAliveSeconds, kRepliesMax),
+      reply.stream ? std::string("Transfer-Encoding: chunked")
+                   : fmt::format("Content-Length: {}", reply.body.size()));
+}
+
+bool HttpListener::send_reply(const HttpRequest& request, const HttpReply& reply,
+                              bool closes) const {
+  const std::string first = head(request, reply, closes);
+  if (request.method == "HEAD") return send_all(request.socket, first);
+  if (reply.dies) {
+    send_all(request.socket, first + reply.body.substr(0, reply.body.size() / 2));
+    std::abort();
+  }
+  if (!reply.stream) return send_all(request.socket, first + reply.body);
+  bool is_whole = send_all(request.socket, first);
+  const ChunkSink send_chunk = [&](std::string_view piece) {
+    is_whole = is_whole && !request.client_is_gone() &&
+               send_all(request.socket, fmt::format("{:x}\r\n{}\r\n", piece.size(), piece));
+    return is_whole;
+  };
+  reply.stream(send_chunk);
+  return is_whole && send_all(request.socket, "0\r\n\r\n");
 }
 
 void HttpListener::serve_connection(int socket) {
@@ -184,6 +219,7 @@ void HttpListener::serve_connection(int socket) {
     const auto first_line = reader.line();
     if (!first_line) return;
     HttpRequest request;
+    request.socket = socket;
     HttpReply reply{.status = 400, .body = {}};
     bool is_readable = read_head(reader, *first_line, request);
     if (is_readable && request.header("expect") == "100-continue") {
@@ -194,8 +230,7 @@ void HttpListener::serve_connection(int socket) {
     const std::string connection = lower(request.header("connection"));
     const bool closes = replies == kRepliesMax || reply.status >= 400 || connection == "close" ||
                         (request.version == "HTTP/1.0" && connection != "keep-alive");
-    const std::string body = request.method == "HEAD" ? "" : reply.body;
-    if (!send_all(socket, head(request, reply, closes) + body) || closes) return;
+    if (!send_reply(request, reply, closes) || closes) return;
   }
 }
 
@@ -206,32 +241,49 @@ void HttpListener::work() {
     const int socket = accepted_.front();
     accepted_.pop_front();
     lock.unlock();
-    serve_connection(socket);
-    shutdown(socket, SHUT_RDWR);
-    close(socket);
+    finish_connection(socket);
   }
 }
 
-void HttpListener::serve(const std::string& ip, int port) {
-  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+void HttpListener::finish_connection(int socket) {
+  serve_connection(socket);
+  shutdown(socket, SHUT_RDWR);
+  close(socket);
+}
+
+bool HttpListener::listen_tcp(const std::string& ip, int port) {
+  listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const int on = 1;
-  setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  setsockopt(listener_, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<std::uint16_t>(port));
   const std::string number_form = ip == "localhost" ? "127.0.0.1" : ip;
-  if (inet_pton(AF_INET, number_form.c_str(), &address.sin_addr) != 1 ||
-      bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      listen(listener, 5) != 0) {
-    close(listener);
-    return;
-  }
-  const unsigned workers = std::max(8U, std::thread::hardware_concurrency() - 1);
-  for (unsigned i = 0; i < workers; ++i)
+  return inet_pton(AF_INET, number_form.c_str(), &address.sin_addr) == 1 &&
+         bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+         listen(listener_, kBacklog) == 0;
+}
+
+bool HttpListener::listen_unix(const std::string& path) {
+  listener_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return false;
+  path.copy(address.sun_path, path.size());
+  return bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+         listen(listener_, kBacklog) == 0;
+}
+
+void HttpListener::serve() {
+  for (unsigned i = 0; i < habits_.workers; ++i)
     std::thread([this] { work(); }).detach();
   while (true) {
-    const int accepted = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+    const int accepted = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
     if (accepted < 0) continue;
+    if (habits_.workers == 0) {
+      std::thread([this, accepted] { finish_connection(accepted); }).detach();
+      continue;
+    }
     const std::lock_guard lock(mutex_);
     accepted_.push_back(accepted);
     arrived_.notify_one();

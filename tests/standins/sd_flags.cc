@@ -172,7 +172,7 @@ constexpr Flag kStandinFlags[] = {
     {"", "--standin-step-ms", "<int>",
      "how long a sample step takes (default: 20); also BERTH_STANDIN_STEP_MS"},
     {"", "--standin-faults", "<string>",
-     "what to do wrong, see sd_faults.h; also BERTH_STANDIN_FAULTS"},
+     "what to do wrong, see faults.h; also BERTH_STANDIN_FAULTS"},
 };
 
 }  // namespace

@@ -13,6 +13,8 @@
 namespace berth::standin {
 namespace {
 
+constexpr std::string_view kFaults[] = {"fail_image", "hang_image", "die_image"};
+
 using Values = std::map<std::string, std::string, std::less<>>;
 
 void print_section(const char* title, std::span<const Flag> flags) {
@@ -157,7 +159,7 @@ Options read_options(int argc, char** argv) {
       options.model, setting(values, "--standin-memory", "BERTH_STANDIN_MEMORY"), argv[0]);
   const std::string step_ms = setting(values, "--standin-step-ms", "BERTH_STANDIN_STEP_MS");
   if (!step_ms.empty()) options.step_ms = std::stoi(step_ms);
-  auto faults = Faults::parse(setting(values, "--standin-faults", "BERTH_STANDIN_FAULTS"));
+  auto faults = Faults::parse(setting(values, "--standin-faults", "BERTH_STANDIN_FAULTS"), kFaults);
   if (!faults)
     refuse(argv[0], "standin.cc", 1, "error: --standin-faults: " + faults.error().message);
   options.faults = std::move(*faults);

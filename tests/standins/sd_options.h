@@ -5,7 +5,7 @@
 #include <string>
 
 #include "berth/base/bytes.h"
-#include "sd_faults.h"
+#include "faults.h"
 
 namespace berth::standin {
 

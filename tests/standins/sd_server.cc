@@ -2,13 +2,14 @@
 // A stand-in for stable-diffusion.cpp's sd-server (97d2990): its flags, routes, log lines, memory
 // over time and exits, with test pictures instead of a model. See README.md beside this file.
 #include <fmt/core.h>
-#include <poll.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <thread>
 
+#include "helper_process.h"
 #include "http_listener.h"
 #include "sd_engine.h"
 #include "sd_jobs.h"
@@ -18,50 +19,6 @@
 
 namespace berth::standin {
 namespace {
-
-// The helper's life: hold the memory, see the parent go by the end of its pipe, stay on, leave.
-[[noreturn]] void live_as_helper(int parent_lives, int ready, Bytes size,
-                                 const std::string& seconds) {
-  prctl(PR_SET_NAME, "sd-helper");
-  setpgid(0, 0);  // a signal to the server's group does not reach it; it stays in the session
-  for (const int number : {SIGTERM, SIGINT, SIGHUP})
-    std::signal(number, SIG_IGN);
-  auto memory = TouchedMemory::reserve(size);
-  if (memory) memory->touch(0, 1);
-  close(ready);
-  pollfd pipe_end{.fd = parent_lives, .events = 0, .revents = 0};
-  while ((pipe_end.revents & POLLHUP) == 0)
-    poll(&pipe_end, 1, -1);
-  while (seconds == "forever")
-    pause();
-  poll(nullptr, 0, static_cast<int>(std::stod(seconds) * 1000));
-  _exit(0);
-}
-
-// Must run before the first thread. Returns when the helper's memory is touched.
-void start_helper(const std::string& setting) {
-  const auto colon = setting.find(':');
-  const auto size =
-      colon == setting.npos ? parse_bytes("") : parse_bytes(setting.substr(colon + 1));
-  if (!size) {
-    log(Level::error, "standin.cc", 1, "error: helper needs SECONDS:BYTES");
-    std::exit(1);
-  }
-  int life[2];
-  int ready[2];
-  if (pipe(life) != 0 || pipe(ready) != 0) std::exit(1);
-  if (fork() == 0) {
-    close(life[1]);
-    close(ready[0]);
-    live_as_helper(life[0], ready[1], *size, setting.substr(0, colon));
-  }
-  close(life[0]);
-  close(ready[1]);
-  char nothing;
-  while (read(ready[0], &nothing, 1) > 0)
-    continue;
-  close(ready[0]);  // life[1] stays open until this process is gone
-}
 
 bool open_model(const Options& options) {
   log(Level::info, "stable-diffusion.cpp", 713,
@@ -82,7 +39,11 @@ bool open_model(const Options& options) {
 
 int run(const Options& options) {
   if (options.faults.strikes("die_start_silent")) return 1;
-  if (const auto helper = options.faults.value("helper")) start_helper(*helper);
+  const auto helper = options.faults.value("helper");
+  if (helper && !start_helper(*helper, "sd-helper")) {
+    log(Level::error, "standin.cc", 1, "error: helper needs SECONDS:BYTES");
+    return 1;
+  }
   if (options.faults.strikes("ignore_term")) std::signal(SIGTERM, SIG_IGN);
   log(Level::info, "standin.cc", 1,
       "this is a stand-in for sd-server, part of Berth: it draws test pictures");
@@ -100,11 +61,13 @@ int run(const Options& options) {
   log(Level::info, "stable-diffusion.cpp", 1849, "running in eps-prediction mode");
   Jobs jobs(engine);
   Routes routes(options, engine, jobs);
-  HttpListener listener([&routes](const HttpRequest& request) { return routes.answer(request); });
+  HttpListener listener([&routes](const HttpRequest& request) { return routes.answer(request); },
+                        {.server = "berth-sd-server-standin",
+                         .workers = std::max(8U, std::thread::hardware_concurrency() - 1)});
   // Before the bind, as in the real program, which ends with 0 and no further word if that fails.
   log(Level::info, "main.cpp", 148,
       fmt::format("listening on: http://{}:{}", options.listen_ip, options.listen_port));
-  listener.serve(options.listen_ip, options.listen_port);
+  if (listener.listen_tcp(options.listen_ip, options.listen_port)) listener.serve();
   return 0;
 }
 
