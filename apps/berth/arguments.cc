@@ -19,6 +19,7 @@ struct Arguments {
   std::string server;
   int decisions = 10;
   int lines = 50;
+  std::string journal;
   ChatOptions chat;
   ImageOptions image;
   std::function<int()> chosen;
@@ -69,6 +70,12 @@ void add_server_commands(CLI::App& app, Arguments& arguments) {
       ->capture_default_str();
 }
 
+void add_replay(CLI::App& app, Arguments& arguments) {
+  CLI::App* command = add(app, "replay", "Compare a journal's decisions with this Berth's",
+                          arguments, [&] { return replay(arguments.common, arguments.journal); });
+  command->add_option("file", arguments.journal, "A journal.jsonl")->required();
+}
+
 void add_chat(CLI::App& app, Arguments& arguments) {
   ChatOptions& options = arguments.chat;
   CLI::App* command = add(app, "chat", "Ask the LLM; the answer is streamed", arguments,
@@ -113,11 +120,11 @@ int run_command_line(int count, const char* const* arguments_given) {
   CLI::App app("Berth shares one machine's memory between local LLM and image servers.", "berth");
   app.set_version_flag("--version", BERTH_VERSION);
   app.require_subcommand(1);
-  app.add_option("-c,--config", arguments.common.config,
-                 "Configuration (./berth.toml)");
+  app.add_option("-c,--config", arguments.common.config, "Configuration (./berth.toml)");
   app.add_flag("--json", arguments.common.json, "Print JSON");
   add_daemon_commands(app, arguments);
   add_server_commands(app, arguments);
+  add_replay(app, arguments);
   add_chat(app, arguments);
   add_image(app, arguments);
   try {

@@ -41,6 +41,7 @@ int stop(const Common& common, const std::string& server);
 int clear(const Common& common, const std::string& server);
 int explain(const Common& common, int limit);
 int logs(const Common& common, const std::string& server, int lines);
+int replay(const Common& common, const std::string& file);
 int chat(const Common& common, const ChatOptions& options);
 int image(const Common& common, const ImageOptions& options);
 

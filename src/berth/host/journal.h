@@ -16,9 +16,10 @@
 namespace berth::host {
 
 /// Every event, action, decision and step, one JSON object a line, in `<state>/journal.jsonl`
-/// (mode 0600; as much again in journal.jsonl.1). No prompt and no reply text ever stands in it.
-/// Lines are handed to the kernel as they happen (they survive a crash of Berth) and are not
-/// synced: the durable truth is the store.
+/// (mode 0600; as much again in journal.jsonl.1). Events and actions are complete, with the time
+/// that the core was given, so that the file can be replayed (replay.h); "n" counts the lines of a
+/// run. No prompt and no reply text ever stands in it. Lines are handed to the kernel as they
+/// happen (they survive a crash of Berth) and are not synced: the durable truth is the store.
 class Journal {
  public:
   /// Errors: io, naming the file.
@@ -42,13 +43,14 @@ class Journal {
  private:
   class Line;
   explicit Journal(std::string path, int fd, std::int64_t size);
-  void append(const std::string& line);
+  void append(std::string line);
   Record finish(Line& line, Stamp stamp, std::string kind, std::string name, std::string server,
                 std::string text);
 
   std::string path_;
   int fd_;
   std::int64_t size_;
+  bool torn_ = false;  ///< the file ends within a line
   std::uint64_t next_ = 1;
 };
 

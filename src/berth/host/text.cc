@@ -90,7 +90,7 @@ std::string_view name(core::Reason reason) {
     case core::Reason::recovered_stopping:
       return "recovered_stopping";
   }
-  return "unknown";
+  return kNoName;
 }
 
 std::string_view name(core::ServerState state) {
@@ -108,7 +108,7 @@ std::string_view name(core::ServerState state) {
     case core::ServerState::unkillable:
       return "unkillable";
   }
-  return "unknown";
+  return kNoName;
 }
 
 std::string_view name(core::Wanted wanted) {
@@ -120,11 +120,17 @@ std::string_view name(core::Wanted wanted) {
     case core::Wanted::off:
       return "off";
   }
-  return "unknown";
+  return kNoName;
 }
 
 std::string_view name(core::Rung rung) {
-  return rung == core::Rung::resident ? "resident" : "absent";
+  switch (rung) {
+    case core::Rung::absent:
+      return "absent";
+    case core::Rung::resident:
+      return "resident";
+  }
+  return kNoName;
 }
 
 std::string_view name(core::ServerClass job_class) {
@@ -138,7 +144,7 @@ std::string_view name(core::ServerClass job_class) {
     case core::ServerClass::batch:
       return "batch";
   }
-  return "unknown";
+  return kNoName;
 }
 
 std::string_view name(core::JobEnd how) {
@@ -152,7 +158,7 @@ std::string_view name(core::JobEnd how) {
     case core::JobEnd::cut:
       return "cut";
   }
-  return "unknown";
+  return kNoName;
 }
 
 std::string_view name(core::PoolKind kind) {
@@ -164,7 +170,7 @@ std::string_view name(core::PoolKind kind) {
     case core::PoolKind::capped:
       return "capped";
   }
-  return "unknown";
+  return kNoName;
 }
 
 std::string_view name(core::FootprintSource source) {
@@ -176,7 +182,7 @@ std::string_view name(core::FootprintSource source) {
     case core::FootprintSource::learned:
       return "learned";
   }
-  return "unknown";
+  return kNoName;
 }
 
 std::string_view name(core::UserAsked::What what) {
@@ -192,7 +198,59 @@ std::string_view name(core::UserAsked::What what) {
     case core::UserAsked::What::clear_saved_state:
       return "clear_saved_state";
   }
-  return "unknown";
+  return kNoName;
+}
+
+std::string_view name(core::After after) {
+  switch (after) {
+    case core::After::restore:
+      return "restore";
+    case core::After::on_request:
+      return "on_request";
+  }
+  return kNoName;
+}
+
+std::string_view name(core::Oversize oversize) {
+  switch (oversize) {
+    case core::Oversize::attempt:
+      return "try";
+    case core::Oversize::refuse:
+      return "refuse";
+  }
+  return kNoName;
+}
+
+std::string_view name(core::JobKind kind) {
+  switch (kind) {
+    case core::JobKind::request:
+      return "request";
+    case core::JobKind::hold:
+      return "hold";
+    case core::JobKind::lease:
+      return "lease";
+  }
+  return kNoName;
+}
+
+std::string_view name(core::ServerChanged::Fact fact) {
+  switch (fact) {
+    case core::ServerChanged::Fact::exited:
+      return "exited";
+    case core::ServerChanged::Fact::unresponsive:
+      return "unresponsive";
+  }
+  return kNoName;
+}
+
+std::string_view name(core::CancelReason reason) {
+  switch (reason) {
+    case core::CancelReason::client_gone:
+      return "client_gone";
+    case core::CancelReason::drain_limit:
+      return "drain_limit";
+  }
+  return kNoName;
 }
 
 std::string sentence(const core::Announce& decision, const core::Config& config) {
