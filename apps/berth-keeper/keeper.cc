@@ -66,7 +66,7 @@ bool Keeper::read_spec(int spec_file) {
   const std::optional<std::string> text = process::read_file(path.c_str());
   if (!text) return fail(errno, std::string("reading its spec: ") + std::strerror(errno));
   std::optional<process::KeeperSpec> spec = process::parse_keeper_spec(*text);
-  if (!spec) return fail(EINVAL, "its spec is damaged");
+  if (!spec) return fail(EINVAL, "its spec is damaged, or of a Berth of another version");
   spec_ = std::move(*spec);
   return true;
 }
@@ -164,6 +164,7 @@ void Keeper::reap() {
   pid_t pid = 0;
   while ((pid = ::waitpid(-1, &status, WNOHANG)) > 0) {
     if (pid != server_) continue;
+    server_ended_ = true;
     drain_log();  // all its output stands in the log before its end is told
     write_atomically(process::kExitFile, exit_record(status));
   }
@@ -185,8 +186,10 @@ void Keeper::drain_log() {
 }
 
 void Keeper::stop() {
-  if (kill_at_ms_) return;
-  kill_at_ms_ = now_ms() + static_cast<std::int64_t>(spec_.stop_grace_ms);
+  // What outlives its server has nothing to bring to an end.
+  const std::int64_t grace_ms = server_ended_ ? 0 : static_cast<std::int64_t>(spec_.stop_grace_ms);
+  if (kill_at_ms_ && *kill_at_ms_ <= now_ms() + grace_ms) return;
+  kill_at_ms_ = now_ms() + grace_ms;
   const process::Session session{.id = server_, .start_time = server_start_time_};
   for (const process::ProcStat& member :
        process::live_members(session, process::list_processes())) {

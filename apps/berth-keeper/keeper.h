@@ -44,6 +44,7 @@ class Keeper {
   process::UniqueFd signals_;  ///< signalfd of SIGCHLD, SIGTERM, SIGINT
   pid_t server_ = 0;           ///< also the id of its session
   std::uint64_t server_start_time_ = 0;
+  bool server_ended_ = false;
   bool childless_ = false;
   std::optional<std::int64_t> orphan_at_ms_;  ///< when the server is stopped if no Berth is back
   std::optional<std::int64_t> kill_at_ms_;    ///< set while it is being stopped

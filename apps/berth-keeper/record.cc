@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstdio>
 
+#include "berth/process/keeper_files.h"
 #include "berth/process/proc_stat.h"
 #include "berth/process/unique_fd.h"
 
@@ -56,7 +57,8 @@ int write_atomically(const char* name, std::string_view text) {
 std::string pid_record(pid_t server, std::string_view token) {
   const process::ProcStat stat = process::read_proc_stat(server).value_or(process::ProcStat{});
   const process::ProcStat own = process::read_proc_stat(::getpid()).value_or(process::ProcStat{});
-  return "{\"pid\":" + std::to_string(server) +
+  return "{\"format\":" + std::to_string(process::kFormat) +
+         ",\"pid\":" + std::to_string(server) +
          ",\"start_time\":" + std::to_string(stat.start_time) +
          ",\"session\":" + std::to_string(stat.session) +
          ",\"keeper_pid\":" + std::to_string(own.pid) +

@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include <cerrno>
 #include <charconv>
+#include <cstdlib>
 #include <filesystem>
 #include <optional>
 
@@ -23,8 +25,8 @@ std::string own_record() {
   return fmt::format("{} {}\n", own.pid, own.start_time);
 }
 
-/// Returns the owner's pid if the process that wrote the file still lives.
-std::optional<pid_t> living_owner(int file) {
+/// Returns the process that wrote the file, if it still lives.
+std::optional<ProcStat> living_owner(int file) {
   char text[64] = {};
   const ssize_t count = ::pread(file, text, sizeof text, 0);
   if (count <= 0) return std::nullopt;
@@ -35,13 +37,11 @@ std::optional<pid_t> living_owner(int file) {
   if (std::from_chars(pid.ptr + 1, end, owner.start_time).ec != std::errc()) return std::nullopt;
   const std::optional<ProcStat> now = read_proc_stat(owner.pid);
   if (!now || !now->is_live() || now->start_time != owner.start_time) return std::nullopt;
-  return owner.pid;
+  return owner;
 }
 
-tl::unexpected<Error> refusal(const std::string& path, const std::string& owner) {
-  return fail(ErrorCode::already_running,
-              fmt::format("{} owns the state directory {}; stop it, or use another state directory",
-                          owner, std::filesystem::path(path).parent_path().string()));
+tl::unexpected<Error> refusal(const std::string& owner, const std::string& what) {
+  return fail(ErrorCode::already_running, fmt::format("{} owns {}", owner, what));
 }
 
 bool write_owner(int file) {
@@ -52,7 +52,45 @@ bool write_owner(int file) {
 
 }  // namespace
 
+UniqueFd open_lock_owner(const std::string& path) {
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!file) return UniqueFd();
+  const std::optional<ProcStat> owner = living_owner(file.get());
+  return UniqueFd(owner ? open_same_process(owner->pid, owner->start_time) : -1);
+}
+
+std::string runtime_directory() {
+  const char* given = std::getenv("XDG_RUNTIME_DIR");
+  if (given != nullptr && *given != '\0') return std::string(given) + "/berth";
+  std::error_code error;
+  const std::filesystem::path temporary = std::filesystem::temp_directory_path(error);
+  return fmt::format("{}/berth-{}", error ? "/tmp" : temporary.string(), ::getuid());
+}
+
 Result<AliveLock> AliveLock::acquire(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return acquire(
+      path, fmt::format("the state directory {}; stop it, or use another state directory", folder));
+}
+
+Result<AliveLock> AliveLock::acquire_device(const std::string& runtime_dir,
+                                            const std::string& device) {
+  if (::mkdir(runtime_dir.c_str(), 0700) != 0 && errno != EEXIST) {
+    return io_failure("cannot make " + runtime_dir, errno);
+  }
+  struct stat info {};
+  if (::lstat(runtime_dir.c_str(), &info) != 0) return io_failure("stat of " + runtime_dir, errno);
+  if (!S_ISDIR(info.st_mode) || info.st_uid != ::getuid()) {
+    return fail(ErrorCode::forbidden,
+                fmt::format("{} belongs to somebody else; set XDG_RUNTIME_DIR", runtime_dir));
+  }
+  return acquire(fmt::format("{}/{}.lock", runtime_dir, device),
+                 fmt::format("the memory \"{}\" of this machine; stop it, or take the pool "
+                             "\"{}\" out of the configuration",
+                             device, device));
+}
+
+Result<AliveLock> AliveLock::acquire(const std::string& path, const std::string& what) {
   // Keepers wait for the lock and hold it for some microseconds when its owner has died. So a lock
   // without a living owner is tried again, for a tenth of a second.
   constexpr int kTriesMax = 100;
@@ -65,12 +103,12 @@ Result<AliveLock> AliveLock::acquire(const std::string& path) {
       return AliveLock(std::move(file));
     }
     if (errno != EWOULDBLOCK) return io_failure("cannot lock " + path, errno);
-    if (const std::optional<pid_t> owner = living_owner(file.get())) {
-      return refusal(path, fmt::format("another Berth (pid {})", *owner));
+    if (const std::optional<ProcStat> owner = living_owner(file.get())) {
+      return refusal(fmt::format("another Berth (pid {})", owner->pid), what);
     }
     ::nanosleep(&kPause, nullptr);
   }
-  return refusal(path, "another program, which did not write its pid,");
+  return refusal("another program, which did not write its pid,", what);
 }
 
 AliveLock& AliveLock::operator=(AliveLock&& other) noexcept {

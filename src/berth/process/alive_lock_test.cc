@@ -53,6 +53,28 @@ TEST_F(AliveLockTest, OfAKilledOwnerIsFree) {
   EXPECT_TRUE(AliveLock::acquire(path()));
 }
 
+TEST_F(AliveLockTest, NamesItsLivingOwnerAndNobodyWhenItIsFree) {
+  EXPECT_FALSE(open_lock_owner(path())) << "no Berth ever ran there";
+  {
+    const Result<AliveLock> lock = AliveLock::acquire(path());
+    ASSERT_TRUE(lock);
+    EXPECT_TRUE(open_lock_owner(path()));
+  }
+  EXPECT_FALSE(open_lock_owner(path()));
+}
+
+TEST_F(AliveLockTest, OfADeviceIsRefusedToTheSecondWithTheOwnersPidAndTheDevice) {
+  const std::string runtime = folder_.path() + "/run";
+  const Result<AliveLock> first = AliveLock::acquire_device(runtime, "gpu0.vram");
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_TRUE(AliveLock::acquire_device(runtime, "gpu1.vram")) << "another device is free";
+  const Result<AliveLock> second = AliveLock::acquire_device(runtime, "gpu0.vram");
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, ErrorCode::already_running);
+  EXPECT_THAT(second.error().message, HasSubstr("pid " + std::to_string(::getpid())));
+  EXPECT_THAT(second.error().message, HasSubstr("\"gpu0.vram\""));
+}
+
 // Every keeper takes the lock for a moment when the owner has died.
 TEST_F(AliveLockTest, IsNotRefusedBecauseAKeeperLooksAtIt) {
   UniqueFd keeper(::open(path().c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, 0600));

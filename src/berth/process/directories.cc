@@ -68,7 +68,9 @@ FoundDirectory inspect(const fs::path& path, Generation generation, const Machin
                        .generation = generation,
                        .directory = path.string()};
   found.keeper_alive = keeper_lives(found.directory);
-  if (const auto identity = read_identity(found.directory)) found.identity = *identity;
+  const Result<std::optional<Identity>> identity = read_identity(found.directory);
+  if (identity) found.identity = *identity;
+  if (!identity) found.unreadable = identity.error();
   if (const auto exit = read_exit(found.directory)) found.exit = *exit;
   if (!found.identity || found.identity->boot_id != machine.boot_id) return found;
   found.alive = lives(*found.identity, machine);

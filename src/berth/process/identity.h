@@ -25,7 +25,8 @@ struct Identity {
 };
 
 /// Reads the `pid` file of a keeper's directory; nothing if there is none (yet).
-/// Errors: io if it exists but cannot be read or understood.
+/// Errors: io if it exists but cannot be read or understood; conflict if a Berth of another version
+///   wrote it in another form.
 Result<std::optional<Identity>> read_identity(const std::string& directory);
 
 /// Returns whether a keeper works on the directory: it holds a lock as long as it lives.

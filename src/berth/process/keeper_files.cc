@@ -58,6 +58,7 @@ bool store_record(const Record& record, KeeperSpec& spec) {
 
 std::string to_text(const KeeperSpec& spec) {
   std::string text;
+  append_record(text, "format", std::to_string(kFormat));
   append_record(text, "token", spec.token);
   append_record(text, "working_directory", spec.working_directory);
   append_record(text, "alive_lock", spec.alive_lock);
@@ -73,6 +74,10 @@ std::string to_text(const KeeperSpec& spec) {
 
 std::optional<KeeperSpec> parse_keeper_spec(std::string_view text) {
   KeeperSpec spec;
+  const std::optional<Record> format = take_record(text);
+  if (!format || format->name != "format" || format->bytes != std::to_string(kFormat)) {
+    return std::nullopt;
+  }
   while (!text.empty()) {
     const std::optional<Record> record = take_record(text);
     if (!record || !store_record(*record, spec)) return std::nullopt;

@@ -20,6 +20,10 @@ inline constexpr const char* kLogFile = "log";
 inline constexpr const char* kOldLogFile = "log.1";
 inline constexpr int kSpecFd = 3;
 
+/// The form of `spec`, `pid` and `exit`, which stands in the first two. Raised with every change
+/// that an older Berth or keeper would misread: each side refuses what has another number.
+inline constexpr std::uint64_t kFormat = 1;
+
 /// What Berth tells a keeper.
 struct KeeperSpec {
   std::vector<std::string> argv;
@@ -37,7 +41,8 @@ struct KeeperSpec {
 /// Returns the text of `spec`: records "name length\nbytes\n", any bytes allowed. Not JSON, because
 /// arguments need not be UTF-8, and because a JSON parser is larger than the rest of the keeper.
 std::string to_text(const KeeperSpec& spec);
-/// Reads what to_text() wrote; nothing if a record is cut off, unknown, or argv is empty.
+/// Reads what to_text() wrote; nothing if a record is cut off, unknown, or argv is empty, or if the
+/// first record does not say kFormat.
 std::optional<KeeperSpec> parse_keeper_spec(std::string_view text);
 
 /// Returns the whole file, or nothing with errno set.

@@ -88,6 +88,31 @@ TEST_F(KeeperTest, AProcessOfAnotherBootIsNotAdopted) {
   EXPECT_TRUE(process->signal_session(SIGKILL));
 }
 
+TEST_F(KeeperTest, AServerThatABerthOfAnotherVersionRecordedIsAMysteryAndNotTouched) {
+  const std::unique_ptr<Process> process = start_ready(options({"wait"}));
+  ASSERT_TRUE(process);
+  change_record("\"format\":1", "\"format\":2");
+  EXPECT_FALSE(adopt());
+  const auto found = scan(root());
+  ASSERT_THAT(*found, SizeIs(1));
+  EXPECT_TRUE(found->front().is_mystery());
+  EXPECT_THAT(found->front().unreadable->message, HasSubstr("another version"));
+  EXPECT_FALSE(process::signal_session(directory(), SIGKILL));
+  EXPECT_TRUE(process->running());
+  EXPECT_TRUE(process->signal_session(SIGKILL));
+}
+
+TEST_F(KeeperTest, AKeeperThatIsStoppedIsKilledWhenNothingOfItsServerIsLeft) {
+  const std::unique_ptr<Process> process = start_ready(options({"wait"}));
+  ASSERT_TRUE(process);
+  const Identity identity = process->identity();
+  ASSERT_EQ(::kill(identity.keeper_pid, SIGSTOP), 0);
+  EXPECT_FALSE(run(end_keeper(identity, 20ms))) << "its server still runs";
+  EXPECT_TRUE(process->running());
+  EXPECT_TRUE(process->signal_session(SIGKILL));
+  EXPECT_TRUE(run(end_keeper(identity, 20ms)));
+}
+
 TEST_F(KeeperTest, WhatHasEndedOrNeverWasIsNotAdopted) {
   EXPECT_EQ(adopt().error().code, ErrorCode::not_found);
   const std::unique_ptr<Process> process = start(options({"exit", "0"}));

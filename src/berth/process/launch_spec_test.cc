@@ -71,9 +71,16 @@ TEST(KeeperSpec, ThatIsCutOffAnywhereIsRefusedOrHasFewerArguments) {
 }
 
 TEST(KeeperSpec, WithWhatIsNotKnownIsRefused) {
-  EXPECT_EQ(parse_keeper_spec("argument 1\na\nnovelty 1\nb\n"), std::nullopt);
-  EXPECT_EQ(parse_keeper_spec("argument 1\na\norphan_timeout_ms 1\nb\n"), std::nullopt);
-  EXPECT_EQ(parse_keeper_spec("argument 99999999999999999999\na\n"), std::nullopt);
+  const std::string format = "format 1\n1\n";
+  ASSERT_NE(parse_keeper_spec(format + "argument 1\na\n"), std::nullopt);
+  EXPECT_EQ(parse_keeper_spec(format + "argument 1\na\nnovelty 1\nb\n"), std::nullopt);
+  EXPECT_EQ(parse_keeper_spec(format + "argument 1\na\norphan_timeout_ms 1\nb\n"), std::nullopt);
+  EXPECT_EQ(parse_keeper_spec(format + "argument 99999999999999999999\na\n"), std::nullopt);
+}
+
+TEST(KeeperSpec, OfAnotherFormatIsRefused) {
+  EXPECT_EQ(parse_keeper_spec("format 1\n2\nargument 1\na\n"), std::nullopt);
+  EXPECT_EQ(parse_keeper_spec("argument 1\na\n"), std::nullopt);
 }
 
 }  // namespace

@@ -27,6 +27,12 @@ tl::unexpected<Error> damaged(const std::string& path) {
               fmt::format("{} is damaged: it does not say what a keeper says", path));
 }
 
+tl::unexpected<Error> other_format(const std::string& path) {
+  return fail(ErrorCode::conflict,
+              fmt::format("{} was written by a Berth of another version (this one knows format {})",
+                          path, kFormat));
+}
+
 /// Reads a file that may not exist: an empty object then.
 Result<boost::json::object> read_object(const std::string& path) {
   const std::optional<std::string> text = read_file(path.c_str());
@@ -81,6 +87,9 @@ Result<std::optional<Identity>> read_identity(const std::string& directory) {
   const Result<boost::json::object> object = read_object(path);
   if (!object) return fail(object.error());
   if (object->empty()) return std::optional<Identity>();
+  const auto format = number_member<std::uint64_t>(*object, "format");
+  if (format && *format != kFormat) return other_format(path);
+  if (!format) return damaged(path);
   std::optional<Identity> identity = parse_identity(*object);
   if (!identity) return damaged(path);
   return identity;
