@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // `berth down`: ends Berth and everything that it started, also what a killed Berth left.
-#include <fcntl.h>
-#include <sys/file.h>
 #include <csignal>
-
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -23,21 +19,11 @@ namespace {
 /// How long a server that a killed Berth left may take to end by itself.
 constexpr Duration kTermLimit = 2s;
 constexpr Duration kKillLimit = 10s;
+/// Far more than saving the state of large servers to a slow disk takes.
+constexpr Duration kDaemonLimit = 10min;
 
 std::string lock_of(const std::string& state_dir) {
   return state_dir + "/alive.lock";
-}
-
-/// Waits until the process that owns the state directory is gone: the kernel drops its lock then.
-Status wait_until_free(const std::string& path) {
-  const process::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0 && errno == ENOENT) return {};
-  int locked = -1;
-  do {
-    locked = ::flock(file.get(), LOCK_SH);
-  } while (locked != 0 && errno == EINTR);
-  if (locked == 0) return {};
-  return fail(ErrorCode::io, fmt::format("cannot wait for {}: {}", path, strerror(errno)));
 }
 
 Task<void> watch_end(process::Process* server, std::shared_ptr<Event> ended) {
@@ -45,39 +31,50 @@ Task<void> watch_end(process::Process* server, std::shared_ptr<Event> ended) {
   ended->set();
 }
 
-/// Ends one server without a Berth: TERM, then KILL, helpers included.
-Task<Status> end_server(std::string directory) {
+/// Asks the main process of a server to end. It may just have ended; then nothing is to be asked.
+Task<void> ask_to_end(std::string directory) {
   const Executor executor = co_await this_executor();
   auto server = co_await process::Process::adopt(executor, directory);
-  if (!server) {
-    // Its main process has ended; what is left of its session is not needed any more.
-    co_return process::signal_session(directory, SIGKILL);
-  }
+  if (!server) co_return;
   auto ended = std::make_shared<Event>();
   spawn(executor, watch_end(server->get(), ended));
-  Status sent = (*server)->signal_session(SIGTERM);
-  if (!sent) co_return sent;
+  static_cast<void>((*server)->signal_session(SIGTERM));
   co_await ended->wait_for(kTermLimit);
-  sent = (*server)->signal_session(SIGKILL);
-  if (!sent) co_return sent;
-  const bool is_gone = co_await ended->wait_for(kKillLimit);
-  if (is_gone) co_return Status();
-  co_return fail(
-      ErrorCode::unkillable,
-      fmt::format("the server in {} does not die; see its process with `ps`", directory));
 }
 
-/// Ends the servers that a killed Berth left to their keepers. Returns how many.
+/// Ends one server without a Berth: TERM, then KILL, helpers and keeper included.
+Task<Status> end_server(process::FoundDirectory found) {
+  if (found.is_mystery()) co_return fail(*found.unreadable);
+  co_await ask_to_end(found.directory);
+  const auto identity = process::read_identity(found.directory);
+  if (!identity) co_return fail(identity.error());
+  if (!*identity) co_return Status();  // it was never executed
+  const Status killed = process::signal_session(found.directory, SIGKILL);
+  if (!killed) co_return killed;
+  const bool is_gone = co_await process::end_keeper(**identity, kKillLimit);
+  if (is_gone) co_return Status();
+  co_return fail(ErrorCode::unkillable,
+                 fmt::format("server \"{}\" (pid {}) does not die, not even by SIGKILL, and holds "
+                             "its memory until it does; the kernel log (`dmesg`) may say what "
+                             "it waits for",
+                             found.server, (*identity)->pid));
+}
+
+/// Ends what no Berth looks after any more, all of it, and then says the first failure.
+/// Returns how many servers were ended.
 Task<Result<int>> end_orphans(std::string state_dir) {
   const auto found = process::scan(state_dir + "/servers");
   if (!found) co_return fail(found.error());
   int count = 0;
+  std::optional<Error> failure;
   for (const process::FoundDirectory& each : *found) {
-    if (each.session_members == 0 && !each.alive) continue;
-    const Status ended = co_await end_server(each.directory);
-    if (!ended) co_return fail(ended.error());
-    ++count;
+    if (each.session_members == 0 && !each.alive && !each.keeper_alive) continue;
+    const Status ended = co_await end_server(each);
+    if (ended) ++count;
+    if (ended || failure) continue;
+    failure = ended.error();
   }
+  if (failure) co_return fail(*failure);
   co_return count;
 }
 
@@ -86,16 +83,27 @@ struct Outcome {
   int orphans = 0;
 };
 
-Task<Result<Outcome>> bring_down(client::Client* berth) {
-  Outcome outcome;
+/// Asks the Berth that runs, if one does, to end, and waits until its process has.
+Task<Result<bool>> end_daemon(client::Client* berth) {
+  // Before it is asked: it gives up its lock on the way to its end.
+  process::UniqueFd daemon = process::open_lock_owner(lock_of(berth->state_dir()));
   const Result<std::string> asked = co_await berth->shut_down();
-  outcome.was_running = asked.has_value();
-  if (!asked && asked.error().code != ErrorCode::not_running) co_return fail(asked.error());
+  if (!asked && asked.error().code == ErrorCode::not_running) co_return false;
+  if (!asked) co_return fail(asked.error());
+  const bool is_gone = co_await process::await_end(std::move(daemon), kDaemonLimit);
+  if (is_gone) co_return true;
+  co_return fail(
+      ErrorCode::deadline,
+      fmt::format("berth was asked to end {} ago and still runs; the end of {}/berth.log "
+                  "may say why; `kill -9` it, then say `berth down` again",
+                  to_text(kDaemonLimit), berth->state_dir()));
+}
+
+Task<Result<Outcome>> bring_down(client::Client* berth) {
+  const Result<bool> was_running = co_await end_daemon(berth);
+  if (!was_running) co_return fail(was_running.error());
+  Outcome outcome{.was_running = *was_running};
   const std::string lock_path = lock_of(berth->state_dir());
-  if (outcome.was_running) {
-    const Status is_free = wait_until_free(lock_path);
-    if (!is_free) co_return fail(is_free.error());
-  }
   std::error_code ignored;
   if (!std::filesystem::exists(lock_path, ignored)) co_return outcome;  // none ever ran here
   // Held meanwhile, so that no other Berth comes up; one that is just coming up is named.

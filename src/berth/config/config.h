@@ -29,6 +29,7 @@ struct Config {
   Address listen;
   std::string state_dir;    ///< absolute
   Duration max_hold{285s};  ///< how long a request waits for a displaced server
+  Duration orphan_timeout{5min};  ///< from the end of Berth to the end of servers it left
   core::Config core;
   std::vector<ServerOptions> servers;  ///< same order as core.servers: the order in the file
 

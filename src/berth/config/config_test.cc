@@ -151,12 +151,14 @@ release_deadline = "10s"
 oversize = "refuse"
 queue_max = 50
 max_hold = "10min"
+orphan_timeout = "1s"
 swap_guess = "500ms"
 )");
 
   EXPECT_EQ(config.listen, (Address{"::1", 9000}));
   EXPECT_EQ(config.state_dir, "/etc/lib/berth");
   EXPECT_EQ(config.max_hold, 10min);
+  EXPECT_EQ(config.orphan_timeout, 1s);
   EXPECT_THAT(
       config.core.pools,
       ElementsAre(core::PoolConfig{"gpu0.vram", core::PoolKind::capped, 8_GB, Bytes{200'000'000}},

@@ -56,6 +56,7 @@ void HostImpl::post(core::Event event) {
     }
   }
   applying_ = false;
+  if (recovering_ && is_settled()) recovering_ = false;
   for (std::uint32_t i = 0; i < slots_.size(); ++i) {
     const bool open = state().server(ServerId{i}).gate_open;
     const std::size_t limit = open ? http::Spool::kLimitNormal : http::Spool::kLimitDraining;
@@ -87,6 +88,7 @@ Task<void> HostImpl::pump_commits(ServerId server) {
   while (!slot.commits.empty()) {
     const core::Commit commit = slot.commits.front();
     slot.commits.pop_front();
+    recovery_failpoint("recovery_before_commit");
     auto frozen = co_await freeze_launch(server, commit.row);
     core::EffectResult result;
     if (!frozen) {
@@ -103,6 +105,7 @@ Task<void> HostImpl::pump_commits(ServerId server) {
       if (displaced && !was) step("row_committed", server, "its displacement is on the disk");
       if (cleared) step("row_cleared", server, "its displacement is over");
     }
+    recovery_failpoint("recovery_after_commit");
     post(core::EffectEnded{commit.effect, result});
   }
   slot.committing = false;
@@ -163,7 +166,9 @@ Task<void> HostImpl::start_server(core::MoveTo move) {
   context.launch = slot.launch;
   context.deadline = move.deadline;
   context.abort = &abort;
+  recovery_failpoint("recovery_before_move");
   auto started = co_await slot.adapter->start(std::move(context));
+  recovery_failpoint("recovery_after_move");
   slot.abort = nullptr;
   slot.moving = false;
   note_session(move.server, move.generation);
@@ -186,13 +191,30 @@ Task<void> HostImpl::stop_server(core::MoveTo move) {
   if (state().server(move.server).displaced) {
     step("drained", move.server, "nothing of ours runs there any more");
   }
+  recovery_failpoint("recovery_before_move");
   auto stopped = co_await slot.adapter->stop(move.keep, move.deadline);
+  recovery_failpoint("recovery_after_move");
   slot.moving = false;
   slot.moved.set();
   slot.moved.reset();
   core::EffectResult result;
   if (!stopped) result.error = stopped.error();
   post(core::EffectEnded{move.effect, result});
+  if (!stopped && stopped.error().code == ErrorCode::unkillable) {
+    spawn(executor_, await_late_end(move.server, move.generation));
+  }
+}
+
+/// A server that would not die may do so later, when its driver comes back: its memory is free
+/// then.
+Task<void> HostImpl::await_late_end(ServerId server, Generation generation) {
+  process::Process* process = slots_[server.value]->adapter->process();
+  if (process == nullptr) co_return;
+  const std::shared_ptr<bool> alive = alive_token_;
+  const process::ExitStatus how = co_await process->exited();
+  if (!*alive) co_return;  // told by the end of the host, not of the server
+  post(core::ServerChanged{server, generation, core::ServerChanged::Fact::exited,
+                           process::to_text(how)});
 }
 
 // ---- Jobs, timers, answers ----------------------------------------------------------------------
@@ -284,6 +306,12 @@ Task<core::Measured> HostImpl::sample(EffectId effect) {
   };
   const auto answer = std::make_shared<Answer>();
   std::vector<pid_t> ids;
+  // A server that still loads holds memory too, long before its move ends.
+  for (std::uint32_t i = 0; i < slots_.size(); ++i) {
+    const process::Process* process = slots_[i]->adapter->process();
+    const bool lives = process != nullptr && process->running();
+    if (lives) note_session(ServerId{i}, state().server(ServerId{i}).generation);
+  }
   for (const Session& session : sessions_)
     ids.push_back(session.id);
   const Executor executor = executor_;

@@ -104,10 +104,6 @@ struct HostStatus {
   std::vector<PoolStatus> pools;
 };
 
-struct HostOptions {
-  std::string state_dir;  ///< overrides the config's where not empty
-};
-
 /// The shell: executes the core's actions, owns clock, store, probe, keepers, journal.
 ///
 /// Threads: the strand of the executor. Destroying it leaves servers running (they are adopted by

@@ -96,6 +96,7 @@ class HostImpl final : public Host {
   Task<Status> store_row(core::Row row, std::string launch_json);
   Task<void> start_server(core::MoveTo move);
   Task<void> stop_server(core::MoveTo move);
+  Task<void> await_late_end(ServerId server, Generation generation);
   Task<void> fire_after(core::SetTimer timer, Duration wait);
   Task<void> cut_after(std::shared_ptr<PendingJob> job, Duration limit);
 
@@ -115,8 +116,12 @@ class HostImpl final : public Host {
 
   // Recovery.
   Status make_directories();
+  Status take_devices();
   void make_adapters();
-  Task<std::vector<core::FoundServer>> find_servers(std::vector<store::ServerRow> rows);
+  Task<Result<std::vector<core::FoundServer>>> find_servers(std::vector<store::ServerRow> rows);
+  void read_launch_specs(const std::vector<store::ServerRow>& rows);
+  [[nodiscard]] bool is_settled() const;
+  void recovery_failpoint(std::string_view step) const;
   Task<void> put_out_strangers(std::vector<process::FoundDirectory> found);
   std::string places_root() const { return config_.state_dir + "/servers"; }
   Task<void> stop_for_good(ServerId server, Event* done);
@@ -125,6 +130,7 @@ class HostImpl final : public Host {
   config::Config config_;
   core::Config core_config_;
   std::optional<process::AliveLock> alive_;
+  std::vector<process::AliveLock> devices_;
   std::unique_ptr<store::StoreThread> store_;
   std::unique_ptr<Journal> journal_;
   ProbeThread probe_;
@@ -136,7 +142,7 @@ class HostImpl final : public Host {
   std::uint64_t last_job_ = 0;
   std::deque<core::Event> inbox_;
   bool applying_ = false;
-  bool recovered_ = false;
+  bool recovering_ = false;  ///< from the world's discovery until nothing is owed any more
   bool going_down_ = false;
   std::deque<Record> records_;
   Event changed_;   // pulsed after each event

@@ -154,7 +154,10 @@ HostStatus HostImpl::status() const {
     each.state = name(server.state);
     each.wanted = name(server.wanted);
     each.displaced = server.displaced.has_value();
-    if (server.displaced) each.displaced_by = server_name(server.displaced->by);
+    if (server.displaced) {
+      each.displaced_by = server_name(server.displaced->by);
+      each.displaced_for = stamp_now().at - server.displaced->since;
+    }
     each.gate_open = server.gate_open;
     each.generation = server.generation;
     process::Process* process = slots_[i]->adapter->process();

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Coming up and going down: state directory, store, what is found alive, and the end.
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -16,6 +14,7 @@
 
 #include "berth/host/host_impl.h"
 #include "berth/host/world.h"
+#include "berth/servers/failpoint.h"
 #include "berth/servers/llama_server.h"
 #include "berth/servers/sd_server.h"
 
@@ -40,23 +39,6 @@ Status make_private_directory(const std::string& path) {
 
 std::string saved_directory(const std::string& state_dir, const std::string& name) {
   return fmt::format("{}/saved/{}", state_dir, name);
-}
-
-/// Waits until the process has ended; at once if it is gone.
-Task<void> wait_for_end(pid_t pid, Duration deadline) {
-  const int fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
-  if (fd < 0) co_return;
-  const auto stop = std::make_shared<Event>();
-  struct Expire {
-    static Task<void> run(std::shared_ptr<Event> event, Duration limit) {
-      co_await delay(limit);
-      event->set();
-    }
-  };
-  const Executor executor = co_await this_executor();
-  spawn(executor, Expire::run(stop, deadline));
-  static_cast<void>(co_await wait_readable(fd, stop.get()));
-  ::close(fd);
 }
 
 }  // namespace
@@ -89,7 +71,8 @@ void HostImpl::make_adapters() {
     const servers::Places places{.servers_root = places_root(),
                                  .run_dir = config_.state_dir + "/run",
                                  .saved_dir = saved_directory(config_.state_dir, server.name),
-                                 .alive_lock = config_.state_dir + "/alive.lock"};
+                                 .alive_lock = config_.state_dir + "/alive.lock",
+                                 .orphan_timeout = config_.orphan_timeout};
     auto slot = std::make_unique<Slot>();
     if (const auto* llama = std::get_if<config::LlamaOptions>(&config_.servers[i].kind)) {
       slot->adapter = std::make_unique<servers::LlamaServer>(server.name, *llama, places, help);
@@ -118,6 +101,8 @@ Task<Status> HostImpl::open() {
   auto lock = process::AliveLock::acquire(config_.state_dir + "/alive.lock");
   if (!lock) co_return fail(lock.error());
   alive_.emplace(std::move(*lock));
+  const Status devices = take_devices();
+  if (!devices) co_return devices;
   auto store = store::Store::open(config_.state_dir + "/berth.db");
   if (!store) co_return fail(store.error());
   auto rows = store->rows();
@@ -128,8 +113,11 @@ Task<Status> HostImpl::open() {
   journal_ = std::move(*journal);
   make_adapters();
 
-  std::vector<core::FoundServer> found = co_await find_servers(*rows);
-  core::Recovered world{.config = core_config_, .rows = {}, .found = std::move(found)};
+  servers::failpoint("recovery_begun");
+  auto found = co_await find_servers(*rows);
+  if (!found) co_return fail(found.error());
+  servers::failpoint("recovery_found");
+  core::Recovered world{.config = core_config_, .rows = {}, .found = std::move(*found)};
   const Journal::Stamp now = stamp_now();
   for (const store::ServerRow& row : *rows) {
     const auto id = find_server(core_config_, row.name);
@@ -137,19 +125,54 @@ Task<Status> HostImpl::open() {
     world.rows.push_back(to_core(row, core_config_, now));
     slots_[id->value]->recorded_displaced = row.displaced.has_value();
   }
+  recovering_ = true;
   post(std::move(world));
   co_return Status{};
 }
 
+/// Memory that the machine has once is handed out by one Berth. `capped` pools are invented.
+Status HostImpl::take_devices() {
+  for (const core::PoolConfig& pool : core_config_.pools) {
+    if (pool.kind == core::PoolKind::capped) continue;
+    auto lock = process::AliveLock::acquire_device(process::runtime_directory(), pool.name);
+    if (!lock) return fail(lock.error());
+    devices_.push_back(std::move(*lock));
+  }
+  return {};
+}
+
+bool HostImpl::is_settled() const {
+  const auto& servers = state().servers;
+  return std::none_of(servers.begin(), servers.end(), [](const core::Server& server) {
+    const bool owed = server.displaced && server.displaced->after == core::After::restore;
+    const bool starts =
+        server.wanted == core::Wanted::on && server.state == core::ServerState::absent;
+    return server.move || !server.commits.empty() || server.retiring || owed || starts;
+  });
+}
+
+/// For tests that kill Berth while it recovers.
+void HostImpl::recovery_failpoint(std::string_view step) const {
+  if (recovering_) servers::failpoint(step);
+}
+
 /// Takes over what is alive. Of two keepers for one server the newest stays, and nothing survives
 /// that no configured server owns.
-Task<std::vector<core::FoundServer>> HostImpl::find_servers(std::vector<store::ServerRow> rows) {
+Task<Result<std::vector<core::FoundServer>>> HostImpl::find_servers(
+    std::vector<store::ServerRow> rows) {
   std::vector<core::FoundServer> out;
   auto scanned = process::scan(places_root());
-  if (!scanned) co_return out;
+  if (!scanned) co_return fail(scanned.error());
   std::map<std::uint32_t, process::FoundDirectory> newest;
   std::vector<process::FoundDirectory> strangers;
   for (process::FoundDirectory& each : *scanned) {
+    // Whoever runs there may hold the memory of this machine, and cannot be signalled.
+    if (each.is_mystery()) {
+      co_return fail(each.unreadable->code,
+                     fmt::format("a server runs in {} that this Berth cannot manage: {}; end the "
+                                 "program `berth-keeper {}`, its server ends with it",
+                                 each.directory, each.unreadable->message, each.directory));
+    }
     const auto id = find_server(core_config_, each.server);
     const bool starting = each.keeper_alive && !each.identity && !each.exit;
     if (!id || (!each.alive && !starting)) {
@@ -161,14 +184,7 @@ Task<std::vector<core::FoundServer>> HostImpl::find_servers(std::vector<store::S
     newest.insert_or_assign(id->value, each);
   }
   co_await put_out_strangers(std::move(strangers));
-  for (const store::ServerRow& row : rows) {
-    const auto id = find_server(core_config_, row.name);
-    if (!id) continue;
-    Slot& slot = *slots_[id->value];
-    slot.launch_generation = Generation{row.generation};
-    auto launch = process::launch_spec_from_json(row.launch_spec);
-    if (launch) slot.launch = *launch;
-  }
+  read_launch_specs(rows);
   for (const auto& [index, directory] : newest) {
     Slot& slot = *slots_[index];
     auto adopted = co_await slot.adapter->adopt(directory.generation, slot.launch);
@@ -183,10 +199,23 @@ Task<std::vector<core::FoundServer>> HostImpl::find_servers(std::vector<store::S
   co_return out;
 }
 
+void HostImpl::read_launch_specs(const std::vector<store::ServerRow>& rows) {
+  for (const store::ServerRow& row : rows) {
+    const auto id = find_server(core_config_, row.name);
+    if (!id) continue;
+    Slot& slot = *slots_[id->value];
+    slot.launch_generation = Generation{row.generation};
+    auto launch = process::launch_spec_from_json(row.launch_spec);
+    if (launch) slot.launch = *launch;
+  }
+}
+
 Task<void> HostImpl::put_out_strangers(std::vector<process::FoundDirectory> found) {
   for (const process::FoundDirectory& each : found) {
     static_cast<void>(process::signal_session(each.directory, SIGKILL));
-    if (each.identity) co_await wait_for_end(each.identity->pid, kKeeperDeadline);
+    if (each.identity) {
+      static_cast<void>(co_await process::end_keeper(*each.identity, kKeeperDeadline));
+    }
     keep(journal_->step(stamp_now(), "stranger_stopped", each.server,
                         fmt::format("generation {} of \"{}\" was found alive and is not wanted",
                                     each.generation.value, each.server)));
@@ -226,7 +255,7 @@ Task<void> HostImpl::stop_for_good(ServerId server, Event* done) {
   process::Process* process = slot.adapter->process();
   if (process != nullptr) {
     static_cast<void>(process->signal_session(SIGKILL));
-    co_await wait_for_end(process->identity().keeper_pid, kKeeperDeadline);
+    static_cast<void>(co_await process::end_keeper(process->identity(), kKeeperDeadline));
   }
   done->set();
 }

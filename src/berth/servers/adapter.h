@@ -26,6 +26,7 @@ struct Places {
   std::string run_dir;       ///< sockets
   std::string saved_dir;     ///< what a stop saves and a start restores
   std::string alive_lock;
+  Duration orphan_timeout{5min};  ///< from the end of Berth to the end of its servers
 };
 
 /// Tells the timeline about a step of a move, by the names of design section 8, with a sentence.

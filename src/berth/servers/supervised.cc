@@ -56,6 +56,7 @@ Task<Status> Supervised::spawn(const StartContext& context,
   options.directory =
       fmt::format("{}/{}/{}", places_.servers_root, name_, context.generation.value);
   options.alive_lock = places_.alive_lock;
+  options.orphan_timeout = places_.orphan_timeout;
   options.launch = context.launch;
   const Executor executor = co_await this_executor();
   auto started = co_await process::Process::start(executor, std::move(options));
