@@ -28,8 +28,6 @@ RULES = [
 EXCEPTIONS = {
     "src/berth/process/alive_lock.cc": {
         NO_SLEEP: "flock has no time limit; 100 tries of 1 ms, once, before anything else runs"},
-    "tests/standins/sd_server_test.py": {
-        NO_SLEEP: "wait_until() polls the memory of another process, which sends no event"},
 }
 TEXT_FILES = (*common.CPP, ".py", ".md", ".txt", ".cmake", ".json", ".toml", ".yaml", ".yml", ".sh", ".sql")
 NAMES = ("CMakeLists.txt", ".clang-format", ".clang-tidy")

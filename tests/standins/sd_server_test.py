@@ -9,41 +9,21 @@ import http.client
 import json
 import os
 import re
-import select
 import signal
 import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 import zlib
 
+from standin_process import MIB, Standin, free_port, pss, wait_until
+
 STANDIN, HOLDER = sys.argv[1:3]
-MIB = 1 << 20
 WEIGHTS = 48 * MIB
 # Under AddressSanitizer the program itself takes some 30 MiB.
 SLACK = 8 * MIB
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def pss(pid):
-    with open(f"/proc/{pid}/smaps_rollup") as rollup:
-        return int(re.search(r"^Pss:\s+(\d+) kB", rollup.read(), re.M).group(1)) * 1024
-
-
-def wait_until(true, what, seconds=20):
-    until = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > until:
-            raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(0.01)
 
 
 def decode_png(data):
@@ -66,33 +46,14 @@ def decode_png(data):
     return width, height, rows
 
 
-class Server:
-    """One running stand-in, in a session of its own; its streams are files."""
+class Server(Standin):
+    model = "tiny.safetensors"
 
     def __init__(self, *arguments, faults="", weights=WEIGHTS, step_ms=1):
-        self.folder = tempfile.TemporaryDirectory(prefix="berth-sd-")
-        self.model = os.path.join(self.folder.name, "tiny.safetensors")
-        with open(self.model, "wb") as model:
-            model.write(b"weights")
         self.port = free_port()
-        command = [STANDIN, "-m", self.model, "--listen-ip", "127.0.0.1", "--listen-port", str(self.port),
-                   "-t", "1", "--standin-memory", str(weights), "--standin-step-ms", str(step_ms),
-                   "--standin-faults", faults.format(folder=self.folder.name), *arguments]
-        self.started = time.monotonic()
-        with open(self.path("out"), "wb") as out, open(self.path("err"), "wb") as err:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True,
-                                            stdout=out, stderr=err)
-
-    def path(self, name):
-        return os.path.join(self.folder.name, name)
-
-    def out(self):
-        with open(self.path("out"), "rb") as log:
-            return log.read()
-
-    def err(self):
-        with open(self.path("err"), "rb") as log:
-            return log.read()
+        super().__init__(STANDIN, "-m", "{folder}/tiny.safetensors", "--listen-ip", "127.0.0.1", "--listen-port",
+                         str(self.port), "-t", "1", "--standin-memory", str(weights), "--standin-step-ms",
+                         str(step_ms), "--standin-faults", faults, *arguments)
 
     def ready(self):
         wait_until(lambda: b"listening on" in self.out(), "the listening line")
@@ -102,17 +63,6 @@ class Server:
     def listens(self):
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def ask(self, method, path, body=None, timeout=20):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        try:
-            connection.request(method, path, json.dumps(body) if body is not None else None)
-            reply = connection.getresponse()
-            self.headers = reply.headers
-            data = reply.read()
-            return reply.status, json.loads(data) if data else None
-        finally:
-            connection.close()
 
     def picture(self, **fields):
         return self.ask("POST", "/v1/images/generations", {"prompt": "a boat", "size": "64x64", **fields})
@@ -125,17 +75,6 @@ class Server:
             return states[-1]["status"] in ends
         wait_until(ended, f"{job['id']} {ends}")
         return states[-1]
-
-    def exit(self, seconds=10):
-        return self.process.wait(seconds)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
-        self.folder.cleanup()
 
 
 class Pictures(unittest.TestCase):
@@ -328,16 +267,8 @@ class Faults(unittest.TestCase):
 
     def test_a_helper_keeps_its_memory_after_the_server_is_gone(self):
         with Server(faults="helper=0.5:32MiB").ready() as server:
-            with open(f"/proc/{server.process.pid}/task/{server.process.pid}/children") as children:
-                helper = int(children.read())
-            watched = os.pidfd_open(helper)
-            self.assertEqual(os.getsid(helper), server.process.pid)
-            self.assertGreater(pss(helper), 32 * MIB)
-            os.killpg(server.process.pid, signal.SIGTERM)
+            server.check_helper(self, 32 * MIB)
             self.assertEqual(server.exit(), -signal.SIGTERM)
-            self.assertEqual(select.select([watched], [], [], 0.2)[0], [], "the helper stays")
-            self.assertTrue(select.select([watched], [], [], 10)[0], "the helper leaves in time")
-            os.close(watched)
 
 
 if __name__ == "__main__":
