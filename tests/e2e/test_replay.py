@@ -32,6 +32,61 @@ class AJournalIsReplayed(E2eTest):
         berth.wait_step("row_cleared", count=2)
         return berth
 
+    def test_one_changed_number_is_found_with_its_line(self):
+        berth = self.cycle()
+        records = berth.journal()
+        seen = next(i for i, r in enumerate(records)
+                    if r["name"] == "announce" and r["reason"] == "room_seen" and r["numbers"])
+        sample = max(i for i in range(seen) if records[i]["name"] == "measured")
+        records[sample]["pools"][0]["free_bytes"] += 1
+        status, report = self.replay(berth, map(json.dumps, records))
+        self.assertEqual(1, status)
+        first = report["first"]
+        self.assertEqual((seen + 1, sample + 1), (first["line"], first["event_line"]))
+        self.assertEqual("measured", first["event"]["name"])
+        self.assertEqual(first["expected"]["numbers"]["free_bytes"] + 1,
+                         first["actual"]["numbers"]["free_bytes"])
+        self.assertEqual(1, report["differences"], "the byte changes a number, not a decision")
+        said = berth.cli("replay", f"{berth.state}/copy.jsonl", check=False)
+        self.assertEqual(1, said.returncode)
+        self.assertIn(f"line {seen + 1}: the first difference, in the answer to line {sample + 1}",
+                      said.stdout)
+        self.assertIn("actions: 1 differ", said.stdout)
+
+    def test_two_swapped_events_are_found(self):
+        berth = self.cycle()
+        records = berth.journal()
+        one, other = [i for i, r in enumerate(records) if r["kind"] == "event" and
+                      r["name"] in ("job_arrived", "job_ended")][:2]
+        place = ("n", "t_ns", "wall_ms")  # stays where it is, or it would be an error
+        a, b = records[one], records[other]
+        records[one], records[other] = ({**b, **{k: a[k] for k in place}},
+                                        {**a, **{k: b[k] for k in place}})
+        status, report = self.replay(berth, map(json.dumps, records))
+        self.assertEqual(1, status)
+        self.assertEqual(one + 1, report["first"]["event_line"])
+
+    def test_a_file_without_a_start_says_what_to_do(self):
+        berth = self.cycle()
+        path = Path(berth.state, "tail.jsonl")
+        path.write_text("".join(json.dumps(r) + "\n" for r in berth.journal()[5:]))
+        done = berth.cli("replay", str(path), check=False)
+        self.assertEqual(66, done.returncode)
+        self.assertIn("cat journal.jsonl.1 journal.jsonl", done.stderr)
+
+    def test_its_help_fits_eighty_columns(self):
+        berth = self.berth()
+        for line in berth.cli("replay", "--help").stdout.splitlines():
+            self.assertLessEqual(len(line), 80, line)
+
+    def cycle(self):
+        berth = self.berth().up()
+        berth.wait_state("chat", "ready")
+        self.assertEqual(200, berth.picture().status)
+        berth.wait_step("row_cleared")
+        berth.down()
+        return berth
+
     def test_two_runs_with_a_crash_between_them_are_the_same(self):
         berth = self.cycle_with_a_crash()
         secret = "the password of the lighthouse"
