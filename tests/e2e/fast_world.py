@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Both servers as stand-ins, which load in milliseconds; and what is known of their processes."""
+
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+
+from harness import BIN, config
+
+LLAMA_STANDIN = BIN / "llama-server-standin"
+SLACK = 'stop_deadline = "1s"'
+
+
+def fast_config(llm_arguments=(), llm_extra="", binary=LLAMA_STANDIN, **options):
+    arguments = ["--standin-memory", "24MiB", *llm_arguments]
+    return config(binary=binary, standin_memory=24, step_ms=2,
+                  llm_extra=f"extra_args = {json.dumps(arguments)}\n{llm_extra}", **options)
+
+
+def with_ports(text):
+    """Each `port = 0` becomes a port that is free now: a client that comes again needs the same."""
+    while "port = 0" in text:
+        text = text.replace("port = 0", f"port = {free_port()}", 1)
+    return text
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def place(berth, server, generation=None):
+    """The keeper's directory of one start, by default of the newest."""
+    return Path(f"{berth.state}/s/servers/{server}/{generation or berth.starts(server)[-1]}")
+
+
+def record_of(berth, server, generation=None):
+    """What the keeper says of the server's process."""
+    return json.loads((place(berth, server, generation) / "pid").read_text())
+
+
+def lives(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def kill_berth(berth):
+    """kill -9 of the daemon and of nothing else."""
+    os.kill(berth.process.pid, signal.SIGKILL)
+    berth.wait_killed()
