@@ -23,7 +23,7 @@ def chat_body(model):
 class Stamps:
     """Programs in a folder that write down when they are executed, then become the real ones.
 
-    The shell that does so takes a millisecond or two, on both sides alike, behind the stamp.
+    The shell that does so takes some milliseconds to start, which lie in the gap of both sides.
     """
 
     def __init__(self, folder):

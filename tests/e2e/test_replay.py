@@ -19,18 +19,26 @@ class AJournalIsReplayed(E2eTest):
         done = berth.cli("replay", str(path), "--json", check=False)
         return done.returncode, json.loads(done.stdout)
 
-    def cycle_with_a_crash(self):
-        """A picture displaces the LLM, Berth dies under it, the next one brings the LLM back."""
-        berth = self.berth().up(environment={"BERTH_FAILPOINT": "newcomer_ready:2"})
+    def cycle_with_a_crash(self, step):
+        """A picture displaces the LLM, Berth dies at the step, the next one brings the LLM back."""
+        berth = self.berth().up(environment={"BERTH_FAILPOINT": step})
         berth.wait_state("chat", "ready")
         picture = berth.picture_later()
         berth.wait_killed()
         self.assertRaises((OSError, http.client.HTTPException), picture.get)
         berth.up()
-        berth.wait_step("row_cleared")
+        berth.wait_state("chat", "ready")
+        cleared = berth.steps().count("row_cleared")
         self.assertEqual(200, berth.picture().status)
-        berth.wait_step("row_cleared", count=2)
+        berth.wait_step("row_cleared", count=cleared + 1)
         return berth
+
+    def test_a_run_that_died_between_two_actions_is_the_same_up_to_there(self):
+        berth = self.cycle_with_a_crash("gate_closed")
+        berth.down()
+        status, report = self.replay(berth)
+        self.assertEqual((0, 2, 0), (status, report["runs"], report["differences"]), report)
+        self.assertRegex(report["notes"][0], r"the run ends within the actions of line \d+")
 
     def test_one_changed_number_is_found_with_its_line(self):
         berth = self.cycle()
@@ -88,7 +96,7 @@ class AJournalIsReplayed(E2eTest):
         return berth
 
     def test_two_runs_with_a_crash_between_them_are_the_same(self):
-        berth = self.cycle_with_a_crash()
+        berth = self.cycle_with_a_crash("newcomer_ready:2")
         secret = "the password of the lighthouse"
         self.assertEqual(200, berth.chat(secret).status)
         berth.down()
