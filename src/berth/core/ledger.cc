@@ -90,6 +90,21 @@ Bytes Ledger::staying(PoolId pool, std::span<const ServerId> leaving) const {
   return sum;
 }
 
+Bytes Ledger::not_taken(PoolId pool, std::span<const Holder> holders) const {
+  Bytes sum;
+  for (const LedgerEntry& entry : entries_) {
+    if (is_going(entry)) continue;
+    Bytes taken;
+    for (const Holder& holder : holders) {
+      if (holder.server == entry.server && holder.generation == entry.generation) {
+        taken += holder.bytes.in(pool);
+      }
+    }
+    sum += std::max(entry.bytes.in(pool)-taken, Bytes{0});
+  }
+  return sum;
+}
+
 bool Ledger::any(EntryState state) const {
   return std::any_of(entries_.begin(), entries_.end(),
                      [&](const LedgerEntry& entry) { return entry.state == state; });

@@ -40,6 +40,8 @@ class Ledger {
   [[nodiscard]] Bytes promised(PoolId pool, std::span<const ServerId> leaving = {}) const;
   /// Bytes of entries that are reserved or held, without those of `leaving`.
   [[nodiscard]] Bytes staying(PoolId pool, std::span<const ServerId> leaving = {}) const;
+  /// Bytes of `pool` that entries were promised and have not taken in the sample of `holders` yet.
+  [[nodiscard]] Bytes not_taken(PoolId pool, std::span<const Holder> holders) const;
   [[nodiscard]] bool any(EntryState state) const;
   [[nodiscard]] bool leaving(ServerId server) const;
   [[nodiscard]] const std::vector<LedgerEntry>& entries() const { return entries_; }

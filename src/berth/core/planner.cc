@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "berth/core/admission.h"
+#include "berth/core/planted.h"
 #include "berth/core/turns.h"
 
 namespace berth::core {
@@ -15,20 +16,14 @@ const PoolSample& sample_of(const State& state, PoolId pool) {
   return state.sample.at(pool.value);
 }
 
-/// What other claims promise to their newcomers and will take from their victims.
-struct Promises {
-  Bytes coming;
-  std::vector<ServerId> leaving;
-};
-
-Promises promises_in(const State& state, PoolId pool, ServerId except) {
-  Promises promises;
+/// What other claims promise to their newcomers in `pool`.
+Bytes coming_in(const State& state, PoolId pool, ServerId except) {
+  Bytes sum;
   for (const Claim& claim : state.claims) {
-    if (claim.newcomer == except) continue;
-    if (claim.phase != ClaimPhase::starting) promises.coming += claim.need.in(pool);
-    promises.leaving.insert(promises.leaving.end(), claim.victims.begin(), claim.victims.end());
+    const bool counted = claim.newcomer == except || claim.phase == ClaimPhase::starting;
+    if (!counted) sum += claim.need.in(pool);
   }
-  return promises;
+  return sum;
 }
 
 AdmissionInput input_for(const State& state, PoolId pool, Bytes need, Bytes others) {
@@ -40,46 +35,49 @@ AdmissionInput input_for(const State& state, PoolId pool, Bytes need, Bytes othe
           .foreign = sample.foreign};
 }
 
-/// Fits with `victims` gone: now, and still after every claim in progress is carried out.
-bool fits_without(const State& state, const Claim& claim, const std::vector<ServerId>& victims) {
-  for (const PoolShare& share : claim.need.shares) {
-    const Promises promises = promises_in(state, share.pool, claim.newcomer);
-    const Bytes now = state.ledger.promised(share.pool, victims);
-    std::vector<ServerId> gone = victims;
-    gone.insert(gone.end(), promises.leaving.begin(), promises.leaving.end());
-    const Bytes later = state.ledger.promised(share.pool, gone) + promises.coming;
-    const AdmissionInput in = input_for(state, share.pool, share.bytes, std::max(now, later));
-    if (!fits(in, state.config.policy)) return false;
+bool is_oversize_in(const State& state, const PoolShare& share) {
+  return is_oversize(share.bytes, state.config.pools[share.pool.value], state.config.policy);
+}
+
+/// In a pool where the newcomer is oversize nothing but the victims may hold memory.
+bool fits_beside(const State& state, const PoolShare& share, Bytes others) {
+  if (is_oversize_in(state, share)) return others.count == 0;
+  return fits(input_for(state, share.pool, share.bytes, others), state.config.policy);
+}
+
+/// With `victims` gone: beside what is there and comes at once, beside that after each claim in
+/// progress is carried out, whichever comes first, and after all of them are.
+bool has_room_in(const State& state, const Claim& claim, const PoolShare& share,
+                 const std::vector<ServerId>& victims) {
+  Bytes at_once;
+  Bytes all;
+  std::vector<ServerId> gone = victims;
+  for (const Claim& other : state.claims) {
+    if (other.newcomer == claim.newcomer) continue;
+    const Bytes coming = other.phase == ClaimPhase::starting ? Bytes{} : other.need.in(share.pool);
+    all += coming;
+    if (other.victims.empty()) at_once += coming;
+    gone.insert(gone.end(), other.victims.begin(), other.victims.end());
   }
-  return true;
-}
-
-bool is_oversize_claim(const State& state, const Claim& claim) {
-  return std::any_of(
-      claim.need.shares.begin(), claim.need.shares.end(), [&](const PoolShare& share) {
-        return is_oversize(share.bytes, state.config.pools[share.pool.value], state.config.policy);
-      });
-}
-
-/// Nothing but the victims holds or was promised memory in the claim's pools.
-bool alone_without(const State& state, const Claim& claim, const std::vector<ServerId>& victims) {
-  return std::all_of(claim.need.shares.begin(), claim.need.shares.end(),
-                     [&](const PoolShare& share) {
-                       return state.ledger.promised(share.pool, victims).count == 0 &&
-                              promises_in(state, share.pool, claim.newcomer).coming.count == 0;
-                     });
+  const Bytes now = state.ledger.promised(share.pool, victims) + at_once;
+  if (!fits_beside(state, share, now)) return false;
+  if (is_planted(Planted::backfill_past_the_claim)) return true;
+  for (const Claim& other : state.claims) {
+    const Bytes coming = other.need.in(share.pool);
+    if (other.newcomer == claim.newcomer || other.victims.empty() || coming.count == 0) continue;
+    if (other.phase == ClaimPhase::starting) continue;
+    std::vector<ServerId> out = victims;
+    out.insert(out.end(), other.victims.begin(), other.victims.end());
+    const Bytes then = state.ledger.promised(share.pool, out) + at_once + coming;
+    if (!fits_beside(state, share, then)) return false;
+  }
+  return fits_beside(state, share, state.ledger.promised(share.pool, gone) + all);
 }
 
 bool has_room(const State& state, const Claim& claim, const std::vector<ServerId>& victims) {
-  return claim.oversize ? alone_without(state, claim, victims)
-                        : fits_without(state, claim, victims);
-}
-
-bool in_a_claim(const State& state, ServerId id) {
-  return std::any_of(state.claims.begin(), state.claims.end(), [&](const Claim& claim) {
-    return claim.newcomer == id ||
-           std::find(claim.victims.begin(), claim.victims.end(), id) != claim.victims.end();
-  });
+  return std::all_of(
+      claim.need.shares.begin(), claim.need.shares.end(),
+      [&](const PoolShare& share) { return has_room_in(state, claim, share, victims); });
 }
 
 bool may_move(const State& state, ServerId id, const Claim& claim) {
@@ -125,7 +123,9 @@ std::optional<std::vector<ServerId>> choose_victims(const State& state, const Cl
 template <class Allowed>
 Plan plan_with(const State& state, Claim claim, Allowed allowed) {
   claim.need = need_of(state, state.server(claim.newcomer));
-  claim.oversize = is_oversize_claim(state, claim);
+  claim.oversize =
+      std::any_of(claim.need.shares.begin(), claim.need.shares.end(),
+                  [&](const PoolShare& share) { return is_oversize_in(state, share); });
   Plan plan;
   plan.claim = std::move(claim);
   if (plan.claim.oversize && state.config.policy.oversize == Oversize::refuse) {
@@ -147,6 +147,13 @@ Plan plan_with(const State& state, Claim claim, Allowed allowed) {
 
 }  // namespace
 
+bool in_a_claim(const State& state, ServerId id) {
+  return std::any_of(state.claims.begin(), state.claims.end(), [&](const Claim& claim) {
+    return claim.newcomer == id ||
+           std::find(claim.victims.begin(), claim.victims.end(), id) != claim.victims.end();
+  });
+}
+
 Footprint need_of(const State& state, const Server& server) {
   Footprint need = server.config.footprint;
   for (const JobId id : server.queue) {
@@ -157,6 +164,13 @@ Footprint need_of(const State& state, const Server& server) {
     }
   }
   return need;
+}
+
+bool fits_now(const State& state, const Claim& claim) {
+  return std::all_of(
+      claim.need.shares.begin(), claim.need.shares.end(), [&](const PoolShare& share) {
+        return fits_beside(state, share, state.ledger.promised(share.pool, claim.victims));
+      });
 }
 
 bool shares_pool(const Claim& claim, const Footprint& need) {
@@ -186,7 +200,9 @@ Plan plan_return(const State& state, ServerId newcomer, Instant now) {
   const HomeOrder place = home_order(newcomer, state.server(newcomer));
   return plan_with(state, std::move(claim), [&](ServerId id) {
     const Server& victim = state.server(id);
-    return victim.state == ServerState::ready && victim.idle() && place < home_order(id, victim) &&
+    const bool idle = victim.idle() || is_planted(Planted::restore_while_displacer_works);
+    const bool behind = place < home_order(id, victim) || is_planted(Planted::home_order_ignored);
+    return victim.state == ServerState::ready && idle && behind &&
            linger_ends(state, newcomer, victim) <= now;
   });
 }
@@ -196,8 +212,8 @@ std::optional<Admission> numbers_of(const State& state, const Claim& claim, bool
   for (const PoolShare& share : claim.need.shares) {
     const PoolSample& sample = sample_of(state, share.pool);
     const std::vector<ServerId> gone = leaving ? claim.victims : std::vector<ServerId>{};
-    const Bytes others = state.ledger.promised(share.pool, gone) +
-                         promises_in(state, share.pool, claim.newcomer).coming;
+    const Bytes others =
+        state.ledger.promised(share.pool, gone) + coming_in(state, share.pool, claim.newcomer);
     const Admission numbers{.pool = share.pool,
                             .need = share.bytes,
                             .others = others,

@@ -34,6 +34,13 @@ Instant linger_ends(const State& state, ServerId newcomer, const Server& victim)
 /// victims are gone (`leaving` = true) or as they are now.
 std::optional<Admission> numbers_of(const State& state, const Claim& claim, bool leaving);
 
+/// Is the server the newcomer or a victim of a claim that is in progress?
+bool in_a_claim(const State& state, ServerId id);
+
+/// Does the newcomer fit beside what is on the books now, without its victims' leftovers? Those are
+/// judged by free memory.
+bool fits_now(const State& state, const Claim& claim);
+
 /// Does any pool serve both the claim and `need`? One claim per device.
 bool shares_pool(const Claim& claim, const Footprint& need);
 

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "berth/base/assert.h"
+#include "berth/core/planted.h"
 #include "berth/core/turns.h"
 
 namespace berth::core {
@@ -71,7 +72,13 @@ void Scheduler::on(const JobWithdrawn& event) {
   const auto found = state_.jobs.find(event.job);
   if (found == state_.jobs.end()) return;
   Job& job = found->second;
-  if (!job.running) return forget(event.job);
+  if (!job.running) {
+    if (is_planted(Planted::displacement_lost_on_cancel)) {
+      for (Server& each : state_.servers)
+        if (each.displaced && each.displaced->by == job.server) each.displaced.reset();
+    }
+    return forget(event.job);
+  }
   if (std::exchange(job.cancelled, true)) return;
   emit(Cancel{event.job, CancelReason::client_gone});
 }
@@ -124,6 +131,10 @@ void Scheduler::on(const EffectEnded& event) {
 void Scheduler::commit_ended(Server& target, const EffectEnded& event) {
   target.commits.erase(event.effect);
   target.commit_error = event.result.error;
+  if (!event.result.error) return;
+  emit(Announce{.reason = Reason::commit_failed,
+                .server = ServerId{static_cast<std::uint32_t>(&target - state_.servers.data())},
+                .error = event.result.error});
 }
 
 void Scheduler::move_ended(ServerId id, const EffectEnded& event) {
@@ -193,17 +204,20 @@ void Scheduler::became_absent(ServerId id, const EffectResult& result) {
     emit(Announce{.reason = Reason::stop_failed, .server = id, .error = result.error});
     return;
   }
-  target.state = ServerState::absent;
+  // A sweep after a failed start ends here too: its back-off goes on.
+  target.state = target.retry_at > now_ ? ServerState::failed : ServerState::absent;
   target.retiring = false;
   end_jobs_of(target);
   state_.ledger.release(id, target.generation, now_);
+  if (is_planted(Planted::memory_free_on_exit)) state_.ledger.observe({});
   next_sample_ = now_;
 }
 
 void Scheduler::on(const ServerChanged& event) {
   Server& target = server(event.server);
-  if (event.generation != target.generation) return;
-  if (target.state == ServerState::unkillable) {
+  const bool stale = event.generation != target.generation;
+  if (stale && !is_planted(Planted::stale_generation_accepted)) return;
+  if (target.state == ServerState::unkillable && event.fact == ServerChanged::Fact::exited) {
     return became_absent(event.server, {});  // it died after all
   }
   if (target.state != ServerState::ready) return;  // the move that is under way reports it
@@ -226,6 +240,7 @@ void Scheduler::on(const Measured& event) {
   if (event.effect != sample_) return;
   sample_.reset();
   if (event.error) return;  // it says nothing; the deadlines go on
+  last_sample_ = event.effect;
   for (const PoolSample& sample : event.pools)
     state_.sample.at(sample.pool.value) = sample;
   state_.holders = event.holders;
@@ -263,7 +278,7 @@ void Scheduler::on(const UserAsked& event) {
 void Scheduler::user_start(ServerId id) {
   Server& target = server(id);
   target.wanted = Wanted::on;
-  if (target.displaced) target.displaced->after = After::restore;
+  target.displaced.reset();  // it is owed as wanted on from here on
   target.failures = 0;
   target.retry_at.reset();
   if (target.state == ServerState::failed) target.state = ServerState::absent;
@@ -273,6 +288,7 @@ void Scheduler::user_start(ServerId id) {
 
 void Scheduler::user_stop(ServerId id) {
   Server& target = server(id);
+  if (target.displaced && is_planted(Planted::user_stop_ignored)) return;
   target.wanted = Wanted::off;
   target.displaced.reset();
   target.skip_next_restore = false;
@@ -284,6 +300,7 @@ void Scheduler::user_stop(ServerId id) {
        fmt::format("server \"{}\" was stopped by the user; `berth start {}` brings it back",
                    target.config.name, target.config.name)},
       std::nullopt);
+  target.retry_at.reset();
   if (target.state == ServerState::failed) target.state = ServerState::absent;
   if (target.state == ServerState::ready || target.state == ServerState::starting) {
     target.retiring = true;
@@ -338,6 +355,7 @@ void Scheduler::recover(ServerId id, const Row* row, const FoundServer* found) {
     target.skip_next_restore = row->skip_next_restore;
   }
   if (found == nullptr) return;
+  if (!found->healthy && is_planted(Planted::two_starts_after_recovery)) return;
   target.generation = std::max(target.generation, found->generation);
   target.state = ServerState::ready;
   target.ready_at = now_ - kLongAgo;
@@ -364,6 +382,7 @@ void Scheduler::commit(ServerId id) {
   Server& target = server(id);
   const EffectId effect = next_effect();
   target.commits.insert(effect);
+  target.commit_error.reset();  // the new row holds all that the last one did
   emit(Commit{effect, Row{.server = id,
                           .wanted = target.wanted,
                           .generation = target.generation,

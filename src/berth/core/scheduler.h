@@ -69,6 +69,7 @@ class Scheduler {
   void fall(const Claim& claim);  ///< before the first signal
   void fail(const Claim& claim, const Error& error, Reason reason);
   void sample_if_needed();
+  [[nodiscard]] bool foreign_may_block() const;
   void expire_releases();
   void set_wake();
   [[nodiscard]] std::optional<Instant> next_wake() const;
@@ -91,8 +92,8 @@ class Scheduler {
   std::uint64_t last_timer_ = 0;
   std::optional<Instant> wake_at_;
   std::optional<EffectId> sample_;      ///< the Measure that is under way
+  EffectId last_sample_;                ///< the newest Measure that told something
   std::optional<Instant> next_sample_;  ///< not before this
-  std::uint64_t samples_taken_ = 0;     ///< since the last reason to sample
 };
 
 }  // namespace berth::core

@@ -12,6 +12,31 @@
 
 namespace berth::core {
 
+inline constexpr ServerId kLlm{0};
+inline constexpr ServerId kSd{1};
+inline constexpr PoolId kPool{0};
+
+inline Footprint bytes(Bytes amount) {
+  return {{{kPool, amount}}};
+}
+
+/// LLM 6 and SD 8 on a card of 10: they do not fit together (limit 3/4 is lifted to 1 for clarity).
+inline Config card_of_ten(Wanted llm = Wanted::on, Wanted sd = Wanted::on_demand) {
+  Config config;
+  config.pools.push_back({.name = "gpu0", .capacity = 10_GiB});
+  config.servers.push_back({.name = "llm",
+                            .job_class = ServerClass::chat,
+                            .wanted = llm,
+                            .footprint = bytes(6_GiB),
+                            .slots = 2});
+  config.servers.push_back(
+      {.name = "sd", .job_class = ServerClass::image, .wanted = sd, .footprint = bytes(8_GiB)});
+  config.policy.limit_numerator = 1;
+  config.policy.limit_denominator = 1;
+  config.policy.release_deadline = 3s;
+  return config;
+}
+
 /// Plays the host: rows are written at once unless told otherwise, moves end when the test says so
 /// or after the server's own time, memory comes back with the exit unless a server keeps it.
 class Driver {
@@ -36,6 +61,8 @@ class Driver {
   Behaviour& behaviour(ServerId id) { return servers_[id.value]; }
   bool commits_fail = false;
   bool commits_wait = false;
+  bool samples_fail = false;
+  Bytes foreign;
 
   JobId ask(ServerId server, ServerClass job_class) {
     const JobId job{++last_job_};
@@ -128,7 +155,9 @@ class Driver {
   void take(const Cancel& cancel) {
     story_.push_back("cancel " + std::to_string(cancel.job.value));
   }
-  void take(const Measure& measure) { due_.emplace_back(now_, Measured{measure.effect}); }
+  void take(const Measure& measure) {
+    due_.emplace_back(now_ + (samples_fail ? Duration{1s} : Duration{0}), Measured{measure.effect});
+  }
   void take(const SetTimer& timer) { due_.emplace_back(timer.at, TimerFired{timer.timer}); }
   void take(const Reject&) {}
   void take(const Announce&) {}
@@ -148,7 +177,12 @@ class Driver {
 
   Measured sample(EffectId effect) {
     Measured measured{.effect = effect};
-    PoolSample pool{PoolId{0}, config_.pools[0].capacity, config_.pools[0].capacity, {}};
+    if (samples_fail) {
+      measured.error = Error{ErrorCode::deadline, "the probe is stuck"};
+      return measured;
+    }
+    const Bytes capacity = config_.pools[0].capacity;
+    PoolSample pool{PoolId{0}, capacity, capacity - foreign, foreign};
     for (std::uint32_t i = 0; i < servers_.size(); ++i) {
       Behaviour& server = servers_[i];
       if (!server.keeps_memory) server.leftover.reset();

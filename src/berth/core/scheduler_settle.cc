@@ -8,6 +8,7 @@
 #include "berth/base/assert.h"
 #include "berth/core/admission.h"
 #include "berth/core/planner.h"
+#include "berth/core/planted.h"
 #include "berth/core/scheduler.h"
 #include "berth/core/turns.h"
 
@@ -18,8 +19,10 @@ namespace {
 constexpr int kSettleStepsMax = 10'000;
 /// The kernel offers no event for memory that comes back; sampled this often while somebody waits.
 constexpr Duration kBarrierInterval = 10ms;
-/// ... and this often while nobody does.
+/// ... this often while nobody does, ...
 constexpr Duration kReleaseInterval = 250ms;
+/// ... and this often while foreign use may be what stands in somebody's way.
+constexpr Duration kForeignInterval = 1s;
 /// For an oversize newcomer free memory must have stood still for this long (design section 5).
 constexpr Duration kStillFor = 500ms;
 
@@ -102,6 +105,16 @@ bool Scheduler::advance_claims() {
 }
 
 bool Scheduler::advance(Claim& claim) {
+  const Server& newcomer = server(claim.newcomer);
+  const bool waived = claim.is_return && !newcomer.owed() && newcomer.queue.empty();
+  const bool placed = claim.phase == ClaimPhase::starting;
+  if ((newcomer.wanted == Wanted::off || waived) && claim.first_signal && !placed) {
+    // The user's word goes before the plan; rule 5 brings back whom it has put out.
+    emit(
+        Announce{.reason = Reason::claim_fell, .server = claim.newcomer, .victims = claim.victims});
+    drop(claim);
+    return true;
+  }
   switch (claim.phase) {
     case ClaimPhase::waiting:
       return advance_waiting(claim);
@@ -124,7 +137,8 @@ bool Scheduler::must_fall(const Claim& claim) const {
   if (!claim.is_return) return newcomer.queue.empty();
   const bool victim_works = std::any_of(claim.victims.begin(), claim.victims.end(),
                                         [this](ServerId id) { return !server(id).idle(); });
-  return victim_works || (!newcomer.owed() && newcomer.queue.empty());
+  const bool hindered = victim_works && !is_planted(Planted::restore_while_displacer_works);
+  return hindered || (!newcomer.owed() && newcomer.queue.empty());
 }
 
 bool Scheduler::advance_waiting(Claim& claim) {
@@ -214,7 +228,6 @@ bool Scheduler::advance_draining(Claim& claim) {
   for (const ServerId id : moved) {
     if (!server(id).commit_error) continue;
     const Error error = *std::exchange(server(id).commit_error, std::nullopt);
-    emit(Announce{.reason = Reason::commit_failed, .server = id, .error = error});
     const ServerId newcomer = claim.newcomer;
     fall(claim);
     start_failed(newcomer, error);
@@ -225,7 +238,8 @@ bool Scheduler::advance_draining(Claim& claim) {
     const Server& each = server(id);
     const bool drained = id == claim.newcomer || each.state != ServerState::ready ||
                          (!each.gate_open && each.running.empty());
-    return drained && each.commits.empty() && each.state != ServerState::starting;
+    const bool written = each.commits.empty() || is_planted(Planted::stop_before_commit);
+    return drained && written && each.state != ServerState::starting;
   });
   if (!ready || (claim.sample_before && sample_ == claim.sample_before)) return false;
   claim.first_signal = now_;
@@ -245,15 +259,16 @@ bool Scheduler::advance_stopping(Claim& claim) {
          Reason::stop_failed);
     return true;
   }
-  if (claim.victims.empty() && !state_.ledger.any(EntryState::releasing)) {
+  const bool blind = claim.is_return && is_planted(Planted::no_barrier_on_the_way_back);
+  if (blind || (claim.victims.empty() && !state_.ledger.any(EntryState::releasing))) {
     start_newcomer(claim);
     return true;
   }
   claim.phase = ClaimPhase::barrier;
   claim.barrier_deadline = now_ + state_.config.policy.release_deadline;
+  claim.barrier_since = EffectId{last_effect_};
   claim.still_since = now_;
   next_sample_ = now_;
-  samples_taken_ = 0;
   return true;
 }
 
@@ -270,7 +285,11 @@ void Scheduler::fall(const Claim& claim) {
   const std::vector<ServerId> victims = claim.victims;
   drop(claim);
   for (const ServerId id : victims) {
-    if (!std::exchange(server(id).displaced, std::nullopt)) continue;
+    Server& victim = server(id);
+    if (!victim.displaced) continue;
+    // It was not put out: what the user said of its next return stands.
+    victim.skip_next_restore = victim.displaced->after == After::on_request;
+    victim.displaced.reset();
     commit(id);
   }
 }
@@ -307,7 +326,7 @@ bool Scheduler::claim_jobs() {
       each.state = ServerState::absent;
     }
     const bool absent = each.state == ServerState::absent;
-    if (absent && !each.queue.empty() && claim_of_newcomer(ServerId{i}) == nullptr) {
+    if (absent && !each.queue.empty() && !in_a_claim(state_, ServerId{i})) {
       waiters.push_back(ServerId{i});
     }
   }
@@ -358,7 +377,7 @@ bool Scheduler::claim_returns() {
   for (std::uint32_t i = 0; i < state_.servers.size(); ++i) {
     const Server& each = state_.servers[i];
     if (each.owed() && each.state == ServerState::absent && each.queue.empty() &&
-        claim_of_newcomer(ServerId{i}) == nullptr) {
+        !in_a_claim(state_, ServerId{i})) {
       owed.push_back(ServerId{i});
     }
   }
@@ -422,8 +441,8 @@ std::vector<Holder> leftovers(const State& state) {
 }  // namespace
 
 bool Scheduler::advance_barrier(Claim& claim) {
-  if (samples_taken_ == 0 || sample_) return false;  // no sample since the victims were gone
-  bool room = true;
+  if (last_sample_ <= claim.barrier_since) return false;  // none since the victims were gone
+  bool room = fits_now(state_, claim);
   bool by_release = false;
   for (const PoolShare& share : claim.need.shares) {
     const PoolSample& sample = state_.sample[share.pool.value];
@@ -435,7 +454,9 @@ bool Scheduler::advance_barrier(Claim& claim) {
                                          .capacity = sample.capacity,
                                          .foreign = sample.foreign});
     if (claim.numbers && claim.numbers->pool == share.pool) claim.numbers->free = sample.free;
-    if (sample.free >= target) continue;
+    // One sample can end several barriers: what was promised since then is not free any more.
+    const Bytes available = sample.free - state_.ledger.not_taken(share.pool, state_.holders);
+    if (available >= target) continue;
     by_release = released_and_still(state_, claim, sample, now_);
     room = room && by_release;
   }
@@ -483,18 +504,29 @@ void Scheduler::expire_releases() {
   }
 }
 
+/// Somebody waits or is owed its return, and its place is partly in foreign hands.
+bool Scheduler::foreign_may_block() const {
+  return std::any_of(state_.servers.begin(), state_.servers.end(), [this](const Server& each) {
+    const bool waits = each.state == ServerState::absent && (!each.queue.empty() || each.owed());
+    return waits &&
+           std::any_of(state_.sample.begin(), state_.sample.end(), [&](const PoolSample& sample) {
+             return sample.foreign.count > 0 && each.config.footprint.in(sample.pool).count > 0;
+           });
+  });
+}
+
 void Scheduler::sample_if_needed() {
   const bool barrier =
       std::any_of(state_.claims.begin(), state_.claims.end(),
                   [](const Claim& claim) { return claim.phase == ClaimPhase::barrier; });
   const bool going =
       state_.ledger.any(EntryState::releasing) || state_.ledger.any(EntryState::stuck);
-  if (!barrier && !going) next_sample_.reset();
-  if ((!barrier && !going) || sample_) return;
+  const bool foreign = foreign_may_block();
+  if (!barrier && !going && !foreign) next_sample_.reset();
+  if ((!barrier && !going && !foreign) || sample_) return;
   if (next_sample_ && *next_sample_ > now_) return;
   sample_ = next_effect();
-  samples_taken_ += 1;
-  next_sample_ = now_ + (barrier ? kBarrierInterval : kReleaseInterval);
+  next_sample_ = now_ + (barrier ? kBarrierInterval : going ? kReleaseInterval : kForeignInterval);
   emit(Measure{*sample_});
 }
 

@@ -15,28 +15,6 @@ using testing::IsEmpty;
 using enum ServerClass;
 using What = UserAsked::What;
 
-constexpr ServerId kLlm{0};
-constexpr ServerId kSd{1};
-constexpr PoolId kPool{0};
-
-Footprint bytes(Bytes amount) {
-  return {{{kPool, amount}}};
-}
-
-/// LLM 6 and SD 8 on a card of 10: they do not fit together (limit 3/4 is lifted to 1 for clarity).
-Config card_of_ten(Wanted llm = Wanted::on, Wanted sd = Wanted::on_demand) {
-  Config config;
-  config.pools.push_back({.name = "gpu0", .capacity = 10_GiB});
-  config.servers.push_back(
-      {.name = "llm", .job_class = chat, .wanted = llm, .footprint = bytes(6_GiB), .slots = 2});
-  config.servers.push_back(
-      {.name = "sd", .job_class = image, .wanted = sd, .footprint = bytes(8_GiB)});
-  config.policy.limit_numerator = 1;
-  config.policy.limit_denominator = 1;
-  config.policy.release_deadline = 3s;
-  return config;
-}
-
 /// S is 4 s for either server, and 1 s more for the other's stop: R is at most 10 s.
 constexpr Duration kLonger = 1h;
 

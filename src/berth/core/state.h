@@ -81,10 +81,11 @@ struct Claim {
   bool oversize = false;
   ClaimPhase phase = ClaimPhase::waiting;
   Footprint need;
-  std::optional<Admission> numbers;
+  std::optional<Admission> numbers;  ///< as planned; `free` as last seen
   bool announced_wait = false;
   std::optional<Instant> first_signal;
   std::optional<Instant> barrier_deadline;
+  EffectId barrier_since;  ///< only a later sample says anything of its victims' memory
   // What the sample before the first signal said, and how free memory moved since; oversize only.
   std::optional<EffectId> sample_before;
   std::vector<PoolSample> before;
