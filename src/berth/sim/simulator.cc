@@ -1,0 +1,512 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "berth/sim/simulator.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "berth/base/assert.h"
+#include "berth/sim/trace.h"
+
+namespace berth::sim {
+namespace {
+
+using core::ServerState;
+
+/// More events than this after the faults have stopped is a livelock.
+constexpr std::int64_t kRestEventsMax = 40'000;
+constexpr Duration kProbeDeadline = 5s;
+constexpr Duration kHostStopGrace = 2s;
+
+}  // namespace
+
+Simulator::Simulator(World world, ProbeCounts& probes,
+                     std::function<void(const std::string&)> trace)
+    : world_(std::move(world)),
+      probes_(probes),
+      trace_(std::move(trace)),
+      rng_(world_.seed ^ 0x5eed),
+      ground_(world_),
+      checks_(ground_),
+      moves_(world_.config.servers.size()),
+      disk_free_(world_.config.servers.size()) {}
+
+Simulator::~Simulator() = default;
+
+Outcome Simulator::run() {
+  for (std::uint32_t i = 0; i < world_.streams.size(); ++i) {
+    const Duration first = rng_.between(Duration{0}, world_.streams[i].pause);
+    push(first, {.kind = Kind::arrival, .stream = i});
+  }
+  if (world_.faults.user > 0) push(10s, {.kind = Kind::user});
+  if (world_.faults.stale > 0) push(1s, {.kind = Kind::stale});
+  if (world_.faults.foreign > 0) push(5s, {.kind = Kind::foreign});
+  recover();
+  std::int64_t rest = 0;
+  while (!violation_ && !dues_.empty()) {
+    if (!calm_ && events_ >= world_.events_max) calm_down();
+    if (calm_ && ++rest > kRestEventsMax) {
+      violation_ = "liveness: it does not come to rest";
+      break;
+    }
+    const Due due = dues_.top();
+    dues_.pop();
+    ground_.now = std::max(ground_.now, due.at);
+    if (is_for_core(due.kind) && due.life == life_) core_dues_ -= 1;
+    happen(due);
+    if (!violation_ && core_ && core_dues_ == 0) violation_ = checks_.stranded(core_->state());
+  }
+  if (!violation_ && core_) violation_ = checks_.at_rest(core_->state());
+  return {violation_, events_, puts_out_};
+}
+
+void Simulator::push(Duration in, Due due) {
+  due.at = ground_.now + in;
+  due.order = ++order_;
+  due.life = life_;
+  if (is_for_core(due.kind)) core_dues_ += 1;
+  dues_.push(std::move(due));
+}
+
+bool Simulator::is_for_core(Kind kind) {
+  switch (kind) {
+    case Kind::commit_done:
+    case Kind::up_done:
+    case Kind::down_done:
+    case Kind::sample_told:
+    case Kind::timer:
+    case Kind::work_done:
+    case Kind::exit_told:
+    case Kind::deaf_told:
+      return true;
+    case Kind::stale:
+    case Kind::arrival:
+    case Kind::leaves:
+    case Kind::memory_back:
+    case Kind::dies:
+    case Kind::user:
+    case Kind::foreign:
+    case Kind::recover:
+      return false;
+  }
+  return false;
+}
+
+/// What happens in the world; the core hears of it only if the Berth that asked still lives.
+void Simulator::happen(const Due& due) {
+  const bool heard = core_ && due.life == life_;
+  switch (due.kind) {
+    case Kind::commit_done: {
+      if (!heard) return;
+      if (!due.bad) ground_.rows[due.server.value] = *due.row;
+      core::EffectResult result;
+      if (due.bad) result.error = Error{ErrorCode::disk_full, "the disk is full"};
+      return feed(core::EffectEnded{due.effect, result});
+    }
+    case Kind::up_done:
+      return came_up(due);
+    case Kind::down_done:
+      return went_down(due);
+    case Kind::sample_told:
+      if (!heard) return;
+      if (!due.sample->error) {
+        ground_.sample = *due.sample;
+        ground_.sampled_at = due.taken_at;
+      }
+      return feed(*due.sample);
+    case Kind::timer:
+      if (heard) feed(core::TimerFired{due.timer});
+      return;
+    case Kind::work_done:
+      if (heard) work_ended(due);
+      return;
+    case Kind::exit_told:
+    case Kind::deaf_told:
+      if (!heard) return;
+      return feed(core::ServerChanged{due.server, due.generation,
+                                      due.kind == Kind::exit_told
+                                          ? core::ServerChanged::Fact::exited
+                                          : core::ServerChanged::Fact::unresponsive,
+                                      "simulated"});
+    case Kind::stale:
+      if (calm_) return;
+      if (core_) feed_stale();
+      return push(rng_.between(Duration{10ms}, Duration{20s}), {.kind = Kind::stale});
+    case Kind::arrival:
+      return arrive(due);
+    case Kind::leaves:
+      if (heard) leave(due);
+      return;
+    case Kind::memory_back:
+      if (Process* process = ground_.find(due.server, due.generation)) {
+        for (core::PoolShare& share : process->bytes.shares)
+          share.bytes = std::min(share.bytes, due.bytes);
+        ground_.bury();
+      }
+      return;
+    case Kind::dies:
+      return died(due);
+    case Kind::user:
+      if (calm_) return;
+      if (core_) user_acts();
+      return push(rng_.between(Duration{100ms}, Duration{60s}), {.kind = Kind::user});
+    case Kind::foreign:
+      if (calm_) return;
+      change_foreign();
+      return push(rng_.between(Duration{100ms}, Duration{60s}), {.kind = Kind::foreign});
+    case Kind::recover:
+      return recover();
+  }
+}
+
+/// A ready server ends, or stops to answer, by itself.
+void Simulator::died(const Due& due) {
+  Process* process = ground_.find(due.server, due.generation);
+  if (process == nullptr || !process->alive || !process->ready) return;
+  const bool moving = core_ && core_->state().server(due.server).move.has_value();
+  if (due.bad && core_ && !moving) {
+    process->deaf = false;
+    return push(1ms, {.kind = Kind::deaf_told, .server = due.server, .generation = due.generation});
+  }
+  const bool was_deaf = std::exchange(process->deaf, false);
+  end_process(*process);
+  if (was_deaf) hit(Probe::unkillable_died_at_last);
+  if (!moving) {
+    push(rng_.between(Duration{0}, Duration{5ms}),
+         {.kind = Kind::exit_told, .server = due.server, .generation = due.generation});
+  }
+}
+
+void Simulator::feed(const core::Event& event) {
+  if (violation_) return;
+  events_ += 1;
+  probe_event(event);
+  if (trace_) trace_(to_text(ground_.now, event));
+  checks_.before(std::holds_alternative<core::Recovered>(event) ? nullptr : &core_->state(), event);
+  const std::vector<core::Action> actions = core_->apply(ground_.now, event);
+  if (trace_) {
+    for (const core::Action& action : actions)
+      trace_("    " + to_text(action));
+    trace_(to_text(core_->state()));
+  }
+  violation_ = checks_.after(core_->state(), event, actions);
+  probe_state();
+  if (violation_) return;
+  std::size_t carried_out = actions.size();
+  const bool dies = chance(world_.faults.host_crash);
+  if (dies) {
+    carried_out = rng_.below(actions.size() + 1);
+    if (carried_out > 0 && carried_out < actions.size()) hit(Probe::crash_amid_actions);
+    if (std::holds_alternative<core::Recovered>(event)) hit(Probe::crash_right_after_recovery);
+  }
+  const std::uint64_t life = life_;
+  for (std::size_t i = 0; i < carried_out && life == life_ && !violation_; ++i)
+    std::visit([this](const auto& a) { take(a); }, actions[i]);
+  if (dies && life == life_) crash();
+}
+
+// ---- Actions ------------------------------------------------------------------------------------
+
+void Simulator::take(const core::Commit& action) {
+  const ServerId server = action.row.server;
+  Instant& free = disk_free_[server.value];
+  free = std::max(free, ground_.now) + rng_.between(Duration{1ms}, Duration{20ms});
+  push(free - ground_.now, {.kind = Kind::commit_done,
+                            .server = server,
+                            .effect = action.effect,
+                            .bad = chance(world_.faults.commit_fails),
+                            .row = std::make_shared<core::Row>(action.row)});
+}
+
+void Simulator::take(const core::MoveTo& action) {
+  EffectId& newest = moves_[action.server.value];
+  if (newest.value != 0) past_effects_.push_back(newest);
+  newest = action.effect;
+  if (action.rung == core::Rung::resident) {
+    go_up(action);
+  } else {
+    go_down(action);
+  }
+}
+
+void Simulator::go_up(const core::MoveTo& action) {
+  const Traits& traits = world_.traits[action.server.value];
+  const Faults& faults = world_.faults;
+  Due due{.kind = Kind::up_done,
+          .server = action.server,
+          .generation = action.generation,
+          .effect = action.effect,
+          .bad = chance(faults.restore_fails)};
+  if (chance(faults.start_refused)) {
+    due.start = Start::refused;
+    return push(traits.spawn, std::move(due));
+  }
+  Process process{.server = action.server, .generation = action.generation};
+  process.bytes = world_.config.servers[action.server.value].footprint;
+  for (core::PoolShare& share : process.bytes.shares)
+    share.bytes = Bytes{share.bytes.count / 100 * traits.real_per_cent};
+  ground_.processes.push_back(std::move(process));
+  Duration takes = traits.start;
+  if (chance(faults.dies_starting)) {
+    due.start = Start::died;
+    takes = rng_.between(Duration{1ms}, traits.start);
+  } else if (chance(faults.never_ready)) {
+    due.start = Start::never;
+    takes = action.deadline;
+  }
+  push(takes, std::move(due));
+}
+
+void Simulator::go_down(const core::MoveTo& action) {
+  const Traits& traits = world_.traits[action.server.value];
+  const Faults& faults = world_.faults;
+  Due due{.kind = Kind::down_done,
+          .server = action.server,
+          .generation = action.generation,
+          .effect = action.effect};
+  Process* process = ground_.find(action.server, action.generation);
+  if (process == nullptr || !process->alive) {  // swept
+    hit(Probe::swept);
+    return push(5ms, std::move(due));
+  }
+  if (!process->ready) {
+    hit(Probe::start_given_up);
+    return push(rng_.between(Duration{1ms}, Duration{50ms}), std::move(due));
+  }
+  Duration takes = traits.stop;
+  if (process->deaf || chance(faults.unkillable)) {
+    process->deaf = true;
+    takes = action.deadline;
+    push(takes + rng_.between(Duration{1s}, Duration{100s}),
+         {.kind = Kind::dies, .server = action.server, .generation = action.generation});
+  } else if (chance(faults.ignores_term)) {
+    takes += kHostStopGrace;
+  } else if (chance(faults.dies_stopping)) {
+    takes = rng_.between(Duration{0}, takes);
+  }
+  push(takes, std::move(due));
+}
+
+void Simulator::take(const core::Dispatch& action) {
+  JobTruth& job = ground_.jobs.at(action.job);
+  job.state = JobTruth::State::running;
+  job.generation = action.generation;
+  const Duration longest = world_.traits[action.server.value].work;
+  const core::JobEnd how = rng_.chance(50) ? core::JobEnd::failed : core::JobEnd::done;
+  push(rng_.between(Duration{1ms}, longest),
+       {.kind = Kind::work_done, .job = action.job, .how = how});
+}
+
+void Simulator::take(const core::Cancel& action) {
+  const bool slow = chance(world_.faults.cancel_slow);
+  const Duration longest = slow ? Duration{20s} : Duration{50ms};
+  push(rng_.between(Duration{0}, longest),
+       {.kind = Kind::work_done,
+        .job = action.job,
+        .how = action.reason == core::CancelReason::drain_limit ? core::JobEnd::cut
+                                                                : core::JobEnd::cancelled});
+}
+
+void Simulator::take(const core::Measure& action) {
+  Due due{.kind = Kind::sample_told, .effect = action.effect, .taken_at = ground_.now};
+  due.sample = std::make_shared<core::Measured>(ground_.measure(action.effect));
+  Duration takes = rng_.between(Duration{200us}, Duration{2ms});
+  if (chance(world_.faults.sample_lost)) {
+    takes = kProbeDeadline;
+    due.sample = std::make_shared<core::Measured>();
+    due.sample->effect = action.effect;
+    due.sample->error = Error{ErrorCode::deadline, "the probe is stuck"};
+  } else if (chance(world_.faults.sample_late)) {
+    takes = rng_.between(Duration{10ms}, Duration{1s});
+  }
+  push(takes, std::move(due));
+}
+
+void Simulator::take(const core::SetTimer& action) {
+  const Duration late = rng_.between(Duration{0}, Duration{1ms});
+  push(std::max(action.at - ground_.now, Duration{0}) + late,
+       {.kind = Kind::timer, .timer = action.timer});
+}
+
+void Simulator::take(const core::Reject& action) {
+  if (action.error.code == ErrorCode::queue_full) hit(Probe::queue_full);
+  if (action.retry_after && action.error.code == ErrorCode::start_failed) {
+    hit(Probe::rejected_in_back_off);
+  }
+  finish(action.job);
+}
+
+void Simulator::take(const core::Announce& action) {
+  hit(static_cast<Probe>(action.reason));  // the probes begin with the reasons, in their order
+  if (action.reason == core::Reason::offload) puts_out_ += action.victims.size();
+  if (action.victims.size() >= 3) hit(Probe::three_victims);
+  if (action.reason == core::Reason::comes_back && !action.victims.empty()) {
+    hit(Probe::return_puts_somebody_out);
+  }
+}
+
+// ---- Servers ------------------------------------------------------------------------------------
+
+void Simulator::came_up(const Due& due) {
+  const bool heard = core_ && due.life == life_;
+  Process* process = ground_.find(due.server, due.generation);
+  const bool overtaken = heard && moves_[due.server.value] != due.effect;
+  core::EffectResult result;
+  if (overtaken) {
+    result.error = Error{ErrorCode::superseded, "the start was given up"};
+  } else if (due.start == Start::refused) {
+    result.error = Error{ErrorCode::start_failed, "it cannot be executed"};
+  } else if (process == nullptr || !process->alive || due.start == Start::died) {
+    if (process != nullptr && process->alive) end_process(*process);
+    result.error = Error{ErrorCode::start_failed, "exit code 1"};
+  } else if (due.start == Start::never) {
+    if (!heard) return;  // nobody is there to give it up
+    end_process(*process);
+    result.error = Error{ErrorCode::deadline, "it is not ready at the deadline"};
+  } else {
+    process->ready = true;
+    if (due.bad) result.state_restored = false;
+    if (chance(world_.faults.dies_ready)) {
+      // Drawn in statements: the order of arguments is the compiler's.
+      const Duration in = rng_.between(Duration{10ms}, Duration{120s});
+      const bool deaf = chance(world_.faults.unresponsive);
+      push(in,
+           {.kind = Kind::dies, .server = due.server, .generation = due.generation, .bad = deaf});
+    }
+  }
+  if (heard) feed(core::EffectEnded{due.effect, result});
+}
+
+void Simulator::went_down(const Due& due) {
+  const bool heard = core_ && due.life == life_;
+  Process* process = ground_.find(due.server, due.generation);
+  core::EffectResult result;
+  if (process != nullptr && process->alive) {
+    if (process->deaf) {
+      result.error = Error{ErrorCode::unkillable, "it does not die"};
+    } else {
+      end_process(*process);
+    }
+  } else if (process != nullptr) {  // a sweep ends what kept the memory
+    process->sticks = false;
+    give_back(*process, 5ms, Bytes{0});
+  }
+  if (heard) feed(core::EffectEnded{due.effect, result});
+}
+
+void Simulator::end_process(Process& process) {
+  process.alive = process.ready = false;
+  ground_.ended_at[process.server.value] = ground_.now;
+  for (const auto& [id, job] : ground_.jobs) {
+    if (job.state != JobTruth::State::running || job.server != process.server ||
+        job.generation != process.generation) {
+      continue;
+    }
+    push(rng_.between(Duration{0}, Duration{3ms}),
+         {.kind = Kind::work_done, .job = id, .how = core::JobEnd::failed});
+  }
+  if (chance(world_.faults.memory_sticks)) {
+    process.sticks = true;
+    return;
+  }
+  const bool late = chance(world_.faults.memory_late);
+  const Duration in = late ? rng_.between(Duration{10ms}, Duration{15s}) : Duration{0};
+  if (chance(world_.faults.memory_partly)) {
+    give_back(process, rng_.between(Duration{0}, Duration{1s}), 200_MiB);
+    give_back(process, in + 1s, Bytes{0});
+  } else {
+    give_back(process, in, Bytes{0});
+  }
+}
+
+/// After `in` the process holds at most `keep` in each pool.
+void Simulator::give_back(const Process& process, Duration in, Bytes keep) {
+  push(in, {.kind = Kind::memory_back,
+            .server = process.server,
+            .generation = process.generation,
+            .bytes = keep});
+}
+
+// ---- Clients, user, others ----------------------------------------------------------------------
+
+void Simulator::arrive(const Due& due) {
+  const Stream& stream = world_.streams[due.stream];
+  if (calm_) return;
+  const std::int64_t count = stream.size;
+  for (std::int64_t i = 0; i < count && core_ && !violation_; ++i) {
+    const JobId id{++last_job_};
+    ground_.jobs.emplace(id, JobTruth{.server = stream.server, .job_class = stream.job_class});
+    if (chance(world_.faults.client_leaves)) {
+      push(rng_.between(Duration{1ms}, Duration{30s}), {.kind = Kind::leaves, .job = id});
+    }
+    feed(core::JobArrived{
+        .job = id, .server = stream.server, .job_class = stream.job_class, .client = "sim"});
+  }
+  const bool render = stream.pattern == Stream::Pattern::overnight;
+  push(render ? stream.pause : rng_.between(Duration{1ms}, 2 * stream.pause),
+       {.kind = Kind::arrival, .stream = due.stream});
+}
+
+void Simulator::leave(const Due& due) {
+  const auto found = ground_.jobs.find(due.job);
+  if (found == ground_.jobs.end() || found->second.state == JobTruth::State::over) return;
+  const core::Server& server = core_->state().server(found->second.server);
+  if (found->second.state == JobTruth::State::queued) {
+    hit(Probe::left_while_queued);
+    finish(due.job);
+  } else {
+    hit(server.gate_open ? Probe::left_while_running : Probe::left_while_draining);
+  }
+  feed(core::JobWithdrawn{due.job});
+}
+
+void Simulator::work_ended(const Due& due) {
+  const auto found = ground_.jobs.find(due.job);
+  if (found == ground_.jobs.end() || found->second.state != JobTruth::State::running) return;
+  finish(due.job);
+  feed(core::JobEnded{due.job, due.how});
+}
+
+void Simulator::finish(JobId id) {
+  ground_.jobs.erase(id);
+}
+
+void Simulator::change_foreign() {
+  const std::uint64_t pool = rng_.below(ground_.foreign.size());
+  if (world_.config.pools[pool].kind == core::PoolKind::capped) return;
+  const std::int64_t capacity = world_.config.pools[pool].capacity.count;
+  ground_.foreign[pool] = rng_.chance(500) ? Bytes{0} : Bytes{rng_.between(0, capacity / 2)};
+}
+
+void Simulator::user_acts() {
+  const core::State& state = core_->state();
+  const ServerId server{static_cast<std::uint32_t>(rng_.below(state.servers.size()))};
+  const auto what = static_cast<core::UserAsked::What>(rng_.below(5));
+  feed(core::UserAsked{what, server});
+}
+
+/// News of a past generation, an effect that has ended, a job that is over, a timer of long ago.
+void Simulator::feed_stale() {
+  hit(Probe::stale_event);
+  const ServerId id{static_cast<std::uint32_t>(rng_.below(world_.config.servers.size()))};
+  const core::Server& server = core_->state().server(id);
+  switch (rng_.below(5)) {
+    case 0:
+      if (server.generation.value < 1) return;
+      return feed(core::ServerChanged{id, Generation{server.generation.value - 1},
+                                      core::ServerChanged::Fact::exited, "of long ago"});
+    case 1:
+      if (past_effects_.empty()) return;
+      return feed(core::EffectEnded{past_effects_[rng_.below(past_effects_.size())], {}});
+    case 2:
+      if (past_effects_.empty()) return;
+      return feed(core::Measured{.effect = past_effects_.front()});
+    case 3:
+      return feed(core::TimerFired{TimerId{1}});
+    default:
+      return feed(core::JobWithdrawn{JobId{last_job_ + 1'000'000}});
+  }
+}
+
+}  // namespace berth::sim
