@@ -2,6 +2,8 @@
 """One offload cycle, cut into phases, and the table of many. Times are nanoseconds."""
 import statistics
 
+from sides import Broken
+
 # The moments of a cycle in order. Between two of them lies by turns a gap, which is the
 # orchestrator's, and a phase of a server's own.
 MOMENTS = ("asked", "llm_stopping", "llm_gone", "image_exec", "image_ready", "picture_sent",
@@ -19,10 +21,6 @@ OWN = (("llm_stop", "LLM stops"), ("image_load", "image server loads"),
 PARTS = (("image_barrier", "llm_gone_to_image_exec"), ("llm_barrier", "image_gone_to_llm_exec"))
 APART = (("save", "slot save"), ("restore", "slot restore"), ("commit", "commits (fsync)"),
          ("linger", "linger"))
-
-
-class Broken(Exception):
-    """Says which cycle cannot be measured, and why."""
 
 
 def without(pieces, taken):
