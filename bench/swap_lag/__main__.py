@@ -22,6 +22,7 @@ import sides  # noqa: E402
 
 GAPS_MS_MAX = 25
 RELOAD_MS_MAX = 10
+LATE_CYCLES_MAX = 5
 
 
 class Programs:
@@ -50,6 +51,16 @@ def options_of(arguments):
     return options
 
 
+def cycle_of(side):
+    """Returns the phases of one cycle; one that was not seen in time is done again."""
+    for _ in range(LATE_CYCLES_MAX):
+        try:
+            return side.cycle()
+        except sides.Late as late:
+            print(f"swap_lag: a cycle is repeated: {late}", file=sys.stderr, flush=True)
+    raise sides.Broken(f"{LATE_CYCLES_MAX} cycles in a row were not seen in time; the machine is too busy")
+
+
 def measure(options, folder):
     """Returns the cycles of both sides, done by turns; the first of each is not counted."""
     programs = Programs(options.bin, options.llama)
@@ -60,7 +71,7 @@ def measure(options, folder):
         bare = bare_side.BareSide(folder, berth.llm_command(), programs)
         for run in range(options.runs + 1):
             for name, side in (("berth", berth), ("bare", bare)):
-                done[name].append(side.cycle())
+                done[name].append(cycle_of(side))
             print(f"swap_lag: cycle {run} of {options.runs}", file=sys.stderr, flush=True)
     except Exception:
         print(berth.last_words(), file=sys.stderr)

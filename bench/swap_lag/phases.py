@@ -2,7 +2,7 @@
 """One offload cycle, cut into phases, and the table of many. Times are nanoseconds."""
 import statistics
 
-from sides import Broken
+from sides import Late
 
 # The moments of a cycle in order. Between two of them lies by turns a gap, which is the
 # orchestrator's, and a phase of a server's own.
@@ -40,7 +40,7 @@ def cut(moments, apart):
     times = [moments[name] for name in MOMENTS]
     for before, after, a, b in zip(MOMENTS, MOMENTS[1:], times, times[1:]):
         if b < a:
-            raise Broken(f"{after} comes {(a - b) / 1e6:.3f} ms before {before}")
+            raise Late(f"{after} comes {(a - b) / 1e6:.3f} ms before {before}")
     spans = list(zip(times, times[1:]))
     phases = {"gaps": {}, "own": {}, "apart": {name: 0 for name, _ in APART}}
     for (name, _), span in zip(GAPS, spans[0::2]):
