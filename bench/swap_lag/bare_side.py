@@ -6,15 +6,11 @@ import pathlib
 import signal
 import socket
 import subprocess
-import threading
 import time
 
 import phases
 from cycle import IMAGE, LLM
-from sides import PICTURE, chat_body
-
-POLL_SECONDS = 0.001
-DEADLINE_SECONDS = 60
+from sides import DEADLINE_SECONDS, PICTURE, Broken, chat_body, when
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -42,22 +38,24 @@ class Server:
         with open(log, "wb") as output:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output,
                                              stderr=subprocess.STDOUT)
+        self.executed_at = time.monotonic_ns()  # Popen returns when it is
 
     def wait_ready(self):
-        until = time.monotonic() + DEADLINE_SECONDS
-        while time.monotonic() < until and self._process.poll() is None:
-            try:
-                connection = self._connect()
-                connection.request("GET", self._health)
-                status = connection.getresponse().status
-                connection.close()
-                if status == 200:
-                    return time.monotonic_ns()
-            except OSError:
-                pass  # it does not listen yet
-            threading.Event().wait(POLL_SECONDS)
-        words = pathlib.Path(self._log).read_text(errors="replace")[-500:]
-        raise phases.Broken(f"a server of the bare side did not get ready: {words}")
+        """Returns when it answered."""
+        return when(self._answers, f"a server of the bare side is ready; see {self._log}")
+
+    def _answers(self):
+        if self._process.poll() is not None:
+            words = pathlib.Path(self._log).read_text(errors="replace")[-500:]
+            raise Broken(f"a server of the bare side ended: {words}")
+        try:
+            connection = self._connect()
+            connection.request("GET", self._health)
+            status = connection.getresponse().status
+            connection.close()
+        except OSError:
+            return False  # it does not listen yet
+        return status == 200
 
     def ask(self, path, body):
         """Returns when the request was sent, and when its reply was read."""
@@ -68,19 +66,14 @@ class Server:
         response.read()
         connection.close()
         if response.status != 200:
-            raise phases.Broken(f"a server of the bare side answers {response.status} to {path}")
+            raise Broken(f"a server of the bare side answers {response.status} to {path}")
         return sent, time.monotonic_ns()
 
     def stop(self):
         """Returns when it was told to end, and when it was seen gone."""
         told = time.monotonic_ns()
         self._process.send_signal(signal.SIGTERM)
-        until = time.monotonic() + DEADLINE_SECONDS
-        while self._process.poll() is None:
-            if time.monotonic() > until:
-                raise phases.Broken("a server of the bare side does not end")
-            threading.Event().wait(POLL_SECONDS)
-        return told, time.monotonic_ns()
+        return told, when(lambda: self._process.poll() is not None, "a server of the bare side ends")
 
     def kill(self):
         if self._process.poll() is None:
@@ -99,7 +92,6 @@ class BareSide:
         self._port = free_port()
         self._image_command = [programs.sd_server, "-m", programs.sd_model, "--listen-ip", "127.0.0.1",
                                "--listen-port", str(self._port), "-s", "-1", *programs.sd_arguments]
-        self._stamps = programs.stamps
         self._servers = []
 
     def close(self):
@@ -111,20 +103,17 @@ class BareSide:
         llm = self._start_llm()
         llm.wait_ready()
         llm.ask("/v1/chat/completions", chat_body(LLM))
-        llm_execs, image_execs = self._stamps.count(LLM), self._stamps.count(IMAGE)
         moments = {"asked": time.monotonic_ns()}
         moments["llm_stopping"], moments["llm_gone"] = llm.stop()
         image = self._start_image()
-        moments["image_ready"] = image.wait_ready()
+        moments["image_exec"], moments["image_ready"] = image.executed_at, image.wait_ready()
         moments["picture_sent"], moments["picture_done"] = image.ask("/v1/images/generations", PICTURE)
         moments["image_stopping"], moments["image_gone"] = image.stop()
         llm = self._start_llm()
-        moments["llm_ready"] = llm.wait_ready()
+        moments["llm_exec"], moments["llm_ready"] = llm.executed_at, llm.wait_ready()
         moments["chat_sent"], _ = llm.ask("/v1/chat/completions", chat_body(LLM))
         llm.stop()
         self._servers.clear()
-        moments["image_exec"] = self._stamps.one_behind(IMAGE, image_execs)
-        moments["llm_exec"] = self._stamps.one_behind(LLM, llm_execs)
         return phases.cut(moments, {})
 
     def _start(self, name, command, connect, health):

@@ -5,16 +5,13 @@ import daemon
 import journal
 import phases
 from cycle import IMAGE, LLM
-from sides import PICTURE, chat_body
-
-STEP_SECONDS_MAX = 120
+from sides import DEADLINE_SECONDS, PICTURE, Broken, chat_body, when
 
 
 class BerthSide:
     """One Berth with an LLM and a stand-in for sd-server, of which only one fits."""
 
     def __init__(self, folder, binary, programs):
-        self._stamps = programs.stamps
         self._berth = daemon.Berth(folder, binary, programs)
         self._journal = journal.Journal(self._berth.state / "journal.jsonl")
         self._address = None
@@ -33,7 +30,7 @@ class BerthSide:
         self._journal.close()
         left, _ = self._berth.down()
         if left:
-            raise phases.Broken(f"these processes stayed behind: {left}")
+            raise Broken(f"these processes stayed behind: {left}")
 
     def last_words(self):
         return self._berth.last_words()
@@ -41,32 +38,38 @@ class BerthSide:
     def cycle(self):
         """Has a picture drawn, asks for a chat once the linger is over, returns the phases."""
         begin = len(self._journal.records)
-        llm_execs, image_execs = self._stamps.count(LLM), self._stamps.count(IMAGE)
+        image, llm = self._next_start(IMAGE), self._next_start(LLM)
         picture = self._ask("/v1/images/generations", PICTURE)
+        self._wait(begin, "gate_closed")
+        execs = {"image_exec": when(image.exists, "the image server is executed")}
         self._wait(begin, "linger_over")
         chat = self._ask("/v1/chat/completions", chat_body(LLM))
+        execs["llm_exec"] = when(llm.exists, "the LLM is executed again")
         self._whole(picture, "the picture")
         self._whole(chat, "the held chat")
         self._wait(begin, "row_cleared")
-        records = list(self._journal.records[begin:])
-        execs = {"llm_exec": self._stamps.one_behind(LLM, llm_execs),
-                 "image_exec": self._stamps.one_behind(IMAGE, image_execs)}
-        return phases_of(records, execs)
+        return phases_of(self._journal.records[begin:], execs)
+
+    def _next_start(self, server):
+        """Returns the file that the keeper of the next start writes once it has executed the server."""
+        root = self._berth.state / "servers" / server
+        newest = max((int(path.name) for path in root.glob("*")), default=0)
+        return root / str(newest + 1) / "pid"
 
     def _ask(self, path, body):
         return clients.Request(self._address, path, body)
 
     def _whole(self, request, what):
-        reply = request.wait(STEP_SECONDS_MAX)
+        reply = request.wait(DEADLINE_SECONDS)
         if reply.status != 200 or not reply.complete:
-            raise phases.Broken(f"{what} failed: status {reply.status} {reply.error} {reply.body[:300]!r}")
+            raise Broken(f"{what} failed: status {reply.status} {reply.error} {reply.body[:300]!r}")
 
     def _wait(self, begin, name):
         found = self._journal.wait_for(
             lambda r: r["kind"] == "step" and r["name"] == name and r in self._journal.records[begin:],
-            STEP_SECONDS_MAX)
+            DEADLINE_SECONDS)
         if found is None:
-            raise phases.Broken(f"step {name} did not come within {STEP_SECONDS_MAX} s")
+            raise Broken(f"step {name} did not come within {DEADLINE_SECONDS} s")
 
 
 class Story:
@@ -79,7 +82,7 @@ class Story:
         found = next((r for r in self.records if r["kind"] == kind and r["name"] == name
                       and server in (None, r.get("server")) and r["n"] > after), None)
         if found is None:
-            raise phases.Broken(f"the journal has no {kind} {name} of {server or 'any server'}")
+            raise Broken(f"the journal has no {kind} {name} of {server or 'any server'}")
         return found
 
     def step(self, name, server=None, after=0):
@@ -112,7 +115,7 @@ def phases_of(records, execs):
     chat = story.first("event", "job_arrived", LLM)
     ready = story.first("step", "victim_ready", LLM)
     if chat["n"] > ready["n"]:
-        raise phases.Broken("the chat came after the LLM was ready: it was not held")
+        raise Broken("the chat came after the LLM was ready: it was not held")
     done = story.step("job_done", IMAGE)
     linger_end = story.linger_end()
     moments = {

@@ -2,6 +2,8 @@
 """One offload cycle, cut into phases, and the table of many. Times are nanoseconds."""
 import statistics
 
+from sides import Late
+
 # The moments of a cycle in order. Between two of them lies by turns a gap, which is the
 # orchestrator's, and a phase of a server's own.
 MOMENTS = ("asked", "llm_stopping", "llm_gone", "image_exec", "image_ready", "picture_sent",
@@ -21,10 +23,6 @@ APART = (("save", "slot save"), ("restore", "slot restore"), ("commit", "commits
          ("linger", "linger"))
 
 
-class Broken(Exception):
-    """Says which cycle cannot be measured, and why."""
-
-
 def without(pieces, taken):
     """Returns what is left of the (from, to) pieces without another, and how much that took."""
     left, (begin, end) = [], taken
@@ -42,7 +40,7 @@ def cut(moments, apart):
     times = [moments[name] for name in MOMENTS]
     for before, after, a, b in zip(MOMENTS, MOMENTS[1:], times, times[1:]):
         if b < a:
-            raise Broken(f"{after} comes {(a - b) / 1e6:.3f} ms before {before}")
+            raise Late(f"{after} comes {(a - b) / 1e6:.3f} ms before {before}")
     spans = list(zip(times, times[1:]))
     phases = {"gaps": {}, "own": {}, "apart": {name: 0 for name, _ in APART}}
     for (name, _), span in zip(GAPS, spans[0::2]):

@@ -179,9 +179,7 @@ class Berth:
                 self.process.wait(30)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-        end = time.monotonic() + 10  # a daemon that let go of its lock may still be exiting
-        while (left := self.processes()) and time.monotonic() < end:
-            threading.Event().wait(POLL)
+        left = self.processes()
         for pid, _ in left:
             os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.state, ignore_errors=True)

@@ -39,7 +39,7 @@ class ACycleIsCutIntoPhases(unittest.TestCase):
 
     def test_moments_in_the_wrong_order_are_refused(self):
         moments = {**self.moments(), "image_exec": 199}
-        with self.assertRaisesRegex(phases.Broken, "image_exec comes .* before llm_gone"):
+        with self.assertRaisesRegex(phases.Late, "image_exec comes .* before llm_gone"):
             phases.cut(moments, {})
 
     def test_nine_in_ten_do_not_exceed_p90(self):

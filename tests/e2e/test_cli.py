@@ -13,7 +13,7 @@ import unittest
 import zlib
 from pathlib import Path
 
-from harness import BIN, E2eTest, Later, wait_for
+from harness import BIN, E2eTest, Later
 
 WIDTH = 80
 ESCAPE = "\x1b"
@@ -224,7 +224,7 @@ class Detached(CliTest):
         berth.wait_state("chat", "ready")
         down = berth.cli("down")
         self.assertEqual("berth is down, nothing is left running\n", down.stdout)
-        wait_for("nothing is left running", lambda b=berth: not b.processes(), 10)
+        self.assertEqual([], berth.processes())
         self.assertFalse(os.path.exists(f"{berth.state}/s/control.sock"))
         again = berth.cli("down")
         self.assertEqual(f"no Berth runs on {berth.state}/s\n", again.stdout)
@@ -253,7 +253,7 @@ class Detached(CliTest):
         done = berth.cli("up", "--detach", check=False)
         self.assertEqual((78, ""), (done.returncode, done.stdout))
         self.assertIn('kind is "endless"', done.stderr)
-        wait_for("nothing is left running", lambda b=berth: not b.processes(), 10)
+        self.assertEqual([], berth.processes())
 
 
 class NotRunning(CliTest):

@@ -32,7 +32,9 @@ struct JobScript {
   http::Request sent;
   std::string pieces;
   std::optional<bool> reply_complete;
-  Event released;  ///< set it: the server works no more for an unfinished request
+  bool server_dies = false;       ///< what Work::server_died() says
+  bool earlier_were_over = true;  ///< when this one was submitted
+  Event released;                 ///< set it: the server works no more for an unfinished request
 };
 
 class FakeWork final : public servers::Work {
@@ -43,6 +45,7 @@ class FakeWork final : public servers::Work {
     script_.reply_complete = reply_complete;
     if (!reply_complete) co_await script_.released.wait();
   }
+  Task<bool> server_died(Duration) override { co_return script_.server_dies; }
 
  private:
   JobScript& script_;
@@ -127,6 +130,9 @@ class FakeHost final : public host::Host {
     if (grants_at_once) script->decided.set();
     if (refusal) script->refusal = refusal;
     script->retry_after = retry_after;
+    script->server_dies = server_dies;
+    for (const auto& earlier : jobs)
+      script->earlier_were_over = script->earlier_were_over && earlier->over.is_set();
     jobs.push_back(std::move(script));
     submitted.set();
     return std::make_unique<FakeJob>(*jobs.back(), fake_adapter(request.server));
@@ -188,6 +194,7 @@ class FakeHost final : public host::Host {
   bool grants_at_once = true;
   std::optional<Error> refusal;
   std::optional<std::int64_t> retry_after;
+  bool server_dies = false;
   // Behind pointers, so that a job's script stays where it is.
   std::vector<std::unique_ptr<JobScript>> jobs;
   Event submitted;

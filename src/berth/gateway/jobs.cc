@@ -21,6 +21,15 @@ constexpr Duration kConnectLimit = 5s;
 /// server died, the host knows that by itself.
 constexpr Duration kVerdictLimit = 50ms;
 
+/// The exit of a server is seen within milliseconds after its connections break, unless it leaves a
+/// core dump behind.
+constexpr Duration kExitLimit = 2s;
+
+/// A request that kills its server must not do so for ever.
+constexpr int kReplaysMax = 1;
+/// Tries of which no byte was sent hurt nobody; after these something else is wrong.
+constexpr int kUnsentMax = 3;
+
 constexpr std::string_view kJobHeader = "X-Berth-Job";
 
 /// What a job needs until its work is over. The handler may be gone by then, and the client too.
@@ -42,6 +51,7 @@ struct Running {
   std::unique_ptr<host::Job> job;
   std::unique_ptr<servers::Work> work;
   Event relay_ended;
+  Event over;                    ///< the host was told
   bool upstream_failed = false;  ///< meaningful once the relay ended
 };
 
@@ -76,6 +86,7 @@ Task<void> end_job(RunningPtr running, core::JobEnd how) {
     if (is_known && running->upstream_failed) how = core::JobEnd::failed;
   }
   running->job->ended(how);
+  running->over.set();
 }
 
 /// Called when upstream was read to its end or closed, and before a slow client has read it all.
@@ -90,19 +101,6 @@ void upstream_done(const RunningPtr& running, bool client_is_gone) {
   spawn(running->context->executor, end_job(running, how));
 }
 
-std::string with_value(std::string_view key, const std::optional<Duration>& limit) {
-  return limit ? fmt::format("{} = {}", key, to_text(*limit)) : std::string(key);
-}
-
-/// What the reply's end says. Berth also cuts when it goes down; its clients then see it close.
-Error cut_error(const Call& call, ServerId server) {
-  const core::ServerConfig& config = call.host().config().core.servers.at(server.value);
-  return {ErrorCode::deadline,
-          fmt::format("the reply was cut off by Berth: \"{0}\" had to stop and the reply still ran "
-                      "at its {1}; ask again, or raise server.{0}.drain_limit",
-                      config.name, with_value("drain_limit", config.drain_limit))};
-}
-
 Error gone_error(std::string_view server, const Error& why) {
   return {
       why.code == ErrorCode::upstream ? ErrorCode::upstream : ErrorCode::server_gone,
@@ -115,7 +113,7 @@ Task<void> answer(http::Exchange& exchange, http::Response reply, JobId job) {
   static_cast<void>(co_await exchange.respond(std::move(reply)));
 }
 
-http::RelayOptions relay_options(const Call& call, const RunningPtr& running, const Error& cut) {
+http::RelayOptions relay_options(const Call& call, const RunningPtr& running) {
   http::RelayOptions options;
   options.added_headers.set(kJobHeader, std::to_string(running->job->id().value));
   options.spool = &running->job->spool();
@@ -126,64 +124,118 @@ http::RelayOptions relay_options(const Call& call, const RunningPtr& running, co
     upstream_done(running, exchange.client_gone().is_set());
   };
   options.cut = &running->job->cut();
-  options.cut_text = error_event(call.route().errors, cut);
+  options.cut_text = [running, form = call.route().errors] {
+    return error_event(form, running->job->why_cut());
+  };
   return options;
 }
 
+/// How a try to get an answer from the server ended.
+struct Outcome {
+  bool is_answered = true;   ///< the client has its reply or a part of it, or has left
+  Error error;               ///< else: what it is told
+  bool server_died = false;  ///< while it had the request, and the client no byte of a reply
+  bool was_sent = true;      ///< the server may have seen the request
+};
+
+/// What may be tried again after the server died. All routes that are relayed are inference: they
+/// change nothing outside of the server.
+class Retries {
+ public:
+  bool take_one(const Outcome& outcome) {
+    if (outcome.is_answered || !outcome.server_died) return false;
+    return outcome.was_sent ? replays_++ < kReplaysMax : unsent_++ < kUnsentMax;
+  }
+
+ private:
+  int replays_ = 0;
+  int unsent_ = 0;
+};
+
+/// Returns whether the server's process is gone. The job is over then, and the core knows of both:
+/// what is submitted next finds the server absent, and not ready for a connection that is refused.
+Task<bool> died_under(RunningPtr running, ErrorCode code) {
+  if (code != ErrorCode::server_gone) co_return false;
+  const bool died = co_await running->work->server_died(kExitLimit);
+  co_await running->over.wait();
+  co_return died;
+}
+
 /// Sends the request to the server, which is ready for it, and relays the reply.
-Task<void> run_job(Call call, RunningPtr running, ServerId server) {
+Task<Outcome> run_job(Call call, RunningPtr running, ServerId server) {
   const std::string& name = call.host().config().core.servers.at(server.value).name;
-  const JobId job = running->job->id();
-  const ErrorForm form = call.route().errors;
   servers::Adapter& adapter = running->job->adapter();
-  http::Request request = std::move(call.exchange.request());
+  http::Request request = call.exchange.request();  // a copy: it may have to be sent again
   strip_for_server(request.headers);
   request = adapter.upstream_request(std::move(request));
   running->work = adapter.begin_work(request);
   auto opened = co_await http::Call::open(call.context->executor, adapter.endpoint(),
                                           std::move(request), kConnectLimit);
+  Outcome outcome;
   if (!opened) {
     // No byte was sent, so the server works for nobody.
     co_await end_job(running, core::JobEnd::failed);
-    co_await answer(call.exchange, error_reply(form, gone_error(name, opened.error())), job);
-    co_return;
+    outcome.is_answered = false;
+    outcome.error = gone_error(name, opened.error());
+    outcome.was_sent = false;
+    outcome.server_died = co_await died_under(running, opened.error().code);
+    co_return outcome;
   }
-  const Error cut = cut_error(call, server);
-  http::RelayOptions options = relay_options(call, running, cut);
+  http::RelayOptions options = relay_options(call, running);
   const http::RelayResult result =
       co_await http::relay(**opened, call.exchange, std::move(options));
-  running->upstream_failed = result.outcome == http::RelayOutcome::upstream_failed;
+  const bool has_failed = result.outcome == http::RelayOutcome::upstream_failed;
+  running->upstream_failed = has_failed;
   running->relay_ended.set();
-  if (result.reply_started || result.outcome == http::RelayOutcome::client_gone) co_return;
-  const bool is_cut = result.outcome == http::RelayOutcome::cut;
-  const Error error = is_cut ? running->job->why_cut() : gone_error(name, result.error);
-  co_await answer(call.exchange, error_reply(form, error), job);
+  if (result.reply_started || result.outcome == http::RelayOutcome::client_gone) co_return outcome;
+  outcome.is_answered = false;
+  outcome.error = has_failed ? gone_error(name, result.error) : running->job->why_cut();
+  if (has_failed) outcome.server_died = co_await died_under(running, result.error.code);
+  co_return outcome;
+}
+
+/// Waits for the server and asks it, again if it dies over that; the client just waits. Each try is
+/// a job of its own.
+Task<void> serve(Call call, ServerId server) {
+  const ErrorForm form = call.route().errors;
+  Retries retries;
+  while (true) {
+    host::JobRequest wanted{
+        .server = server,
+        .job_class = call.host().config().core.servers.at(server.value).job_class,
+        .client = client_of(call.exchange.request())};
+    const auto running =
+        std::make_shared<Running>(call.context, call.host().submit(std::move(wanted)));
+    const JobId job = running->job->id();
+    const Status granted = co_await running->job->granted(call.exchange.client_gone());
+    if (!granted) {
+      http::Response refusal =
+          error_reply(form, granted.error(), running->job->retry_after_seconds());
+      co_await answer(call.exchange, std::move(refusal), job);
+      co_return;
+    }
+    const Outcome outcome = co_await run_job(call, running, server);
+    if (retries.take_one(outcome)) continue;
+    if (!outcome.is_answered) {
+      co_await answer(call.exchange, error_reply(form, outcome.error), job);
+    }
+    co_return;
+  }
 }
 
 }  // namespace
 
 Task<void> serve_job(Call call) {
   const config::Config& config = call.host().config();
-  Result<ServerId> server = call.fixed
-                                ? Result<ServerId>(*call.fixed)
-                                : server_for(config, call.route(), call.exchange.request().body);
-  if (!server) {
-    static_cast<void>(
-        co_await call.exchange.respond(error_reply(call.route().errors, server.error())));
+  const Result<ServerId> server =
+      call.fixed ? Result<ServerId>(*call.fixed)
+                 : server_for(config, call.route(), call.exchange.request().body);
+  if (server) {
+    co_await serve(call, *server);
     co_return;
   }
-  auto job = call.host().submit({.server = *server,
-                                 .job_class = config.core.servers.at(server->value).job_class,
-                                 .client = client_of(call.exchange.request())});
-  auto running = std::make_shared<Running>(call.context, std::move(job));
-  const Status granted = co_await running->job->granted(call.exchange.client_gone());
-  if (granted) {
-    co_await run_job(call, running, *server);
-    co_return;
-  }
-  http::Response refusal =
-      error_reply(call.route().errors, granted.error(), running->job->retry_after_seconds());
-  co_await answer(call.exchange, std::move(refusal), running->job->id());
+  static_cast<void>(
+      co_await call.exchange.respond(error_reply(call.route().errors, server.error())));
 }
 
 }  // namespace berth::gateway

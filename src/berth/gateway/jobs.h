@@ -5,7 +5,8 @@
 
 namespace berth::gateway {
 
-/// Waits until the server may work for the request, sends it there and relays the reply.
+/// Waits until the server may work for the request, sends it there and relays the reply. If the
+/// server dies before the client got a byte, the request is sent once more, as a new job.
 ///
 /// The job ends when the server has really stopped working for it, which is before a slow client
 /// has read everything, and after a client that left.

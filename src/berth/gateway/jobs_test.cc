@@ -42,6 +42,21 @@ Task<void> die(http::Exchange* exchange) {
   co_return;
 }
 
+Task<void> succeed(http::Exchange* exchange) {
+  http::Response reply;
+  const Status sent = co_await exchange->respond(std::move(reply));
+  static_cast<void>(sent);
+}
+
+/// A stream that says "one" and breaks off.
+Task<void> torso(World* world, http::Exchange* exchange) {
+  http::ResponseHead head;
+  Status sent = co_await exchange->begin(std::move(head));
+  sent = co_await exchange->write("data: one\n\n");
+  co_await world->go_on.wait();
+  exchange->abort();
+}
+
 Task<std::string> first_piece(http::Call* call) {
   const auto head = co_await call->head();
   if (!head) co_return head.error().message;
@@ -162,9 +177,11 @@ TEST_F(JobsTest, AStreamThatIsCutEndsWithTheErrorEventOfItsProtocol) {
   const auto call = world_.open_chat();
   EXPECT_EQ(run_on(world_.loop, first_piece(call.get())), "data: one\n\n");
   job().released.set();
+  job().why_cut.message = "its own reason, known when it is cut";
   job().cut.set();
-  EXPECT_THAT(run_on(world_.loop, rest(call.get())),
-              AllOf(StartsWith(R"(data: {"error":{)"), HasSubstr("drain_limit"), EndsWith("\n\n")));
+  EXPECT_THAT(
+      run_on(world_.loop, rest(call.get())),
+      AllOf(StartsWith(R"(data: {"error":{)"), HasSubstr("its own reason"), EndsWith("\n\n")));
   world_.wait(job().over);
   EXPECT_EQ(job().how, core::JobEnd::cut);
 }
@@ -186,6 +203,47 @@ TEST_F(JobsTest, AServerThatDiesBeforeItsReplyIsAnsweredFor) {
   EXPECT_THAT(reply.body, AllOf(HasSubstr("server_gone"), HasSubstr("berth logs chat")));
   world_.wait(job().over);
   EXPECT_EQ(job().how, core::JobEnd::failed);
+}
+
+TEST_F(JobsTest, ARequestWhoseServerDiedIsSentOnceMoreAsANewJob) {
+  world_.host.server_dies = true;
+  world_.behave = [this](http::Exchange* exchange) {
+    return world_.seen.size() == 1 ? die(exchange) : succeed(exchange);
+  };
+  const http::Response reply = world_.post(world_.main(), "/v1/chat/completions", R"({"a":1})");
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.headers.get("X-Berth-Job"), "2");
+  ASSERT_EQ(world_.host.jobs.size(), 2u);
+  EXPECT_EQ(job(1).how, core::JobEnd::failed);
+  EXPECT_TRUE(job(2).earlier_were_over);
+  ASSERT_EQ(world_.seen.size(), 2u);
+  EXPECT_EQ(world_.seen[1].body, R"({"a":1})");
+  EXPECT_EQ(world_.seen[1].target, world_.seen[0].target);
+}
+
+TEST_F(JobsTest, ARequestThatKillsItsServerTwiceIsAnsweredFor) {
+  world_.host.server_dies = true;
+  world_.behave = [](http::Exchange* exchange) { return die(exchange); };
+  const http::Response reply = world_.post(world_.main(), "/v1/chat/completions", "{}");
+  EXPECT_EQ(reply.status, 502);
+  EXPECT_EQ(world_.host.jobs.size(), 2u);
+}
+
+TEST_F(JobsTest, AReplyThatHasBegunIsNeverStartedAgain) {
+  world_.host.server_dies = true;
+  world_.behave = [this](http::Exchange* exchange) { return torso(&world_, exchange); };
+  const auto call = world_.open_chat();
+  EXPECT_EQ(run_on(world_.loop, first_piece(call.get())), "data: one\n\n");
+  world_.go_on.set();
+  EXPECT_THAT(run_on(world_.loop, rest(call.get())), EndsWith("(broken)"));
+  EXPECT_EQ(world_.host.jobs.size(), 1u);
+}
+
+TEST_F(JobsTest, ARequestThatReachedNoServerIsTriedAFewTimesMore) {
+  world_.host.server_dies = true;
+  world_.host.fake_adapter(kChat).where = http::Endpoint::unix_socket(world_.folder + "/nobody");
+  EXPECT_EQ(world_.post(world_.main(), "/v1/chat/completions", "{}").status, 502);
+  EXPECT_EQ(world_.host.jobs.size(), 4u);
 }
 
 TEST_F(JobsTest, AServerThatNobodyHearsOfIsAnsweredFor) {

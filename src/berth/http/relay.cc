@@ -159,7 +159,10 @@ Task<void> end_client(std::shared_ptr<State> state) {
     co_return;
   }
   Status sent;
-  if (can_say_why) sent = co_await state->client.write(state->options.cut_text);
+  if (can_say_why && state->options.cut_text) {
+    std::string last_words = state->options.cut_text();
+    sent = co_await state->client.write(std::move(last_words));
+  }
   if (sent) sent = co_await state->client.finish();
   if (!sent) state->stop(RelayOutcome::client_gone);
 }

@@ -46,9 +46,9 @@ struct RelayOptions {
   /// Called once, as soon as upstream was read to its end, failed or was closed, even if the client
   /// is slow; also if no head came.
   std::function<void()> on_upstream_done;
-  /// When set, upstream is closed and the stream ends with `cut_text`.
+  /// When set, upstream is closed and the stream ends with what `cut_text` says then.
   Event* cut = nullptr;
-  std::string cut_text;
+  std::function<std::string()> cut_text;
   /// Makes the last text of a stream that was begun before the relay, when upstream then
   /// answers with an error status: gets the error's body, returns the protocol's error event.
   std::function<std::string(std::string)> late_error;

@@ -300,7 +300,7 @@ Task<std::string> cut_after(World* world, std::string mark) {
 
 TEST_F(RelayTest, EndsACutStreamWithTheTextOfTheCaller) {
   world_.options.cut = &world_.cut;
-  world_.options.cut_text = "event: error\n\n";
+  world_.options.cut_text = [] { return "event: error\n\n"; };
   upstream_sends({kChunked, "3\r\nabc\r\n"});
   const std::string reply = run_on(world_.loop, cut_after(&world_, "abc\r\n"));
   EXPECT_THAT(reply, EndsWith("3\r\nabc\r\ne\r\nevent: error\n\n\r\n0\r\n\r\n"));
@@ -310,7 +310,7 @@ TEST_F(RelayTest, EndsACutStreamWithTheTextOfTheCaller) {
 
 TEST_F(RelayTest, AbortsACutReplyWithContentLength) {
   world_.options.cut = &world_.cut;
-  world_.options.cut_text = "event: error\n\n";
+  world_.options.cut_text = [] { return "event: error\n\n"; };
   upstream_sends({"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nabc"});
   const std::string reply = run_on(world_.loop, cut_after(&world_, "abc"));
   EXPECT_THAT(reply, EndsWith("\r\n\r\nabc"));

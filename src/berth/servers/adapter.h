@@ -53,6 +53,9 @@ class Work {
   /// Call it once, after the connection to the server was closed. Returns when the server has
   /// really stopped working for the request; at once if the reply was read to its end.
   virtual Task<void> ended(bool reply_complete) = 0;
+  /// Returns whether the process that was asked has ended, waiting at most `limit` for the news: a
+  /// connection breaks a moment before the exit is seen. By then the owner was told (on_exit).
+  virtual Task<bool> server_died(Duration limit) = 0;
 };
 
 /// What a picture is doing, read from the server's log.

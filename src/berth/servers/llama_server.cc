@@ -32,6 +32,8 @@ constexpr Duration kTermGrace = 2s;
 /// A slot whose client left is released within a second unless it evaluates a prompt.
 constexpr Duration kReleaseGrace = 2s;
 constexpr Duration kSaveLimit = 60s;
+/// /health has a thread of its own; a server that is silent for so long will not save either.
+constexpr Duration kAnswerLimit = 3s;
 constexpr Duration kCallLimit = 10s;
 /// A batch of 2048 tokens can take this long on a slow CPU before a cancel is seen.
 constexpr Duration kCancelLimit = 2min;
@@ -264,16 +266,16 @@ Task<Status> LlamaServer::wait_ready(Event* abort, Duration deadline) {
       co_return fail(ErrorCode::superseded,
                      fmt::format("the start of server \"{}\" was given up", name_));
     }
-    const bool ok = co_await healthy();
+    const bool ok = co_await healthy(kHealthLimit);
     if (ok) co_return Status{};
     waited += pause;
   }
   co_return fail(supervised_.start_error(fmt::format("not ready within {}", to_text(deadline))));
 }
 
-Task<bool> LlamaServer::healthy() {
+Task<bool> LlamaServer::healthy(Duration limit) {
   const Executor executor = co_await this_executor();
-  auto reply = co_await http::fetch(executor, endpoint(), get("/health"), kHealthLimit);
+  auto reply = co_await http::fetch(executor, endpoint(), get("/health"), limit);
   co_return reply.has_value() && reply->status == 200;
 }
 
@@ -324,6 +326,12 @@ Task<void> LlamaServer::save_slots() {
     co_return;
   }
   if (!restorable_) co_return;
+  const bool answers = co_await healthy(kAnswerLimit);
+  if (!answers) {
+    note_ = "kv: not kept: it does not answer";
+    step("state_not_saved", fmt::format("server \"{}\": {}", name_, note_));
+    co_return;
+  }
   remove_slots(places_.saved_dir);
   auto owner = co_await slot_owner(launch_);
   std::int64_t tokens = 0;
@@ -458,7 +466,7 @@ Task<Status> LlamaServer::adopt(Generation generation, process::LaunchSpec launc
   std::function<void(std::string_view)> sink = line_sink();
   auto adopted = co_await supervised_.adopt(generation, std::move(sink));
   if (!adopted) co_return adopted;
-  const bool ok = co_await healthy();
+  const bool ok = co_await healthy(kHealthLimit);
   if (!ok) {
     co_return fail(ErrorCode::deadline,
                    fmt::format("server \"{}\" of an earlier run does not answer", name_));
@@ -486,7 +494,8 @@ std::optional<std::string> LlamaServer::last_known(std::string_view path) const 
 
 class LlamaServer::Request final : public Work {
  public:
-  Request(LlamaServer& server, std::string body) : server_(server), body_(std::move(body)) {
+  Request(LlamaServer& server, std::string body)
+      : server_(server), exited_(server.supervised_.exit_event()), body_(std::move(body)) {
     server_.open_requests_ += 1;
   }
 
@@ -511,8 +520,11 @@ class LlamaServer::Request final : public Work {
     static_cast<void>(co_await server_.wait_released(server_.open_requests_, kCancelLimit));
   }
 
+  Task<bool> server_died(Duration limit) override { return exited_->wait_for(limit); }
+
  private:
   LlamaServer& server_;
+  std::shared_ptr<Event> exited_;
   std::string body_;
   std::string tail_;
 };

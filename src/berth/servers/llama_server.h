@@ -47,7 +47,7 @@ class LlamaServer final : public Adapter {
   void on_line(std::string_view line);
   void step(std::string_view name, std::string detail);
   Task<Status> wait_ready(Event* abort, Duration deadline);
-  Task<bool> healthy();
+  Task<bool> healthy(Duration limit);
   Task<void> remember_reads();
   Task<void> warn_about_gpu();
   Task<Status> wait_released(std::size_t others, Duration deadline);

@@ -8,8 +8,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <charconv>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <utility>
@@ -214,6 +214,7 @@ class SdServer::Picture final : public Work {
  public:
   explicit Picture(SdServer& server)
       : server_(server),
+        exited_(server.supervised_.exit_event()),
         begun_(std::chrono::steady_clock::now()),
         timeout_(std::make_shared<Event>()) {}
 
@@ -233,8 +234,10 @@ class SdServer::Picture final : public Work {
     }
     if (!server_.supervised_.running() || !server_.log_.drawing()) co_return;
     static_cast<void>(server_.supervised_.process()->signal(SIGKILL));
-    co_await server_.supervised_.exited().wait();
+    co_await exited_->wait();
   }
+
+  Task<bool> server_died(Duration limit) override { return exited_->wait_for(limit); }
 
  private:
   static Task<void> expire(std::shared_ptr<Event> timeout, Duration limit) {
@@ -243,10 +246,11 @@ class SdServer::Picture final : public Work {
   }
 
   std::vector<Event*> what_can_end_it() {
-    return {&server_.log_changed_, &server_.supervised_.exited(), timeout_.get()};
+    return {&server_.log_changed_, exited_.get(), timeout_.get()};
   }
 
   SdServer& server_;
+  std::shared_ptr<Event> exited_;
   std::chrono::steady_clock::time_point begun_;
   std::shared_ptr<Event> timeout_;
 };

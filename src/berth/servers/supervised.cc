@@ -118,6 +118,10 @@ Event& Supervised::exited() {
   return running_->exited;
 }
 
+std::shared_ptr<Event> Supervised::exit_event() const {
+  return {running_, &running_->exited};
+}
+
 std::string Supervised::how() const {
   return running_ ? running_->how : "never started";
 }

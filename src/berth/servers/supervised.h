@@ -32,6 +32,8 @@ class Supervised {
   [[nodiscard]] bool running() const;
   /// Set when the main process has ended; meaningful after spawn() or adopt().
   Event& exited();
+  /// The same event, which outlives a later start.
+  [[nodiscard]] std::shared_ptr<Event> exit_event() const;
   /// How it ended: "exit code 1".
   [[nodiscard]] std::string how() const;
   /// Returns the error for a start that failed, with the exit and the log's last lines.
