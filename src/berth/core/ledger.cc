@@ -45,9 +45,12 @@ void Ledger::release(ServerId server, Generation generation, Instant now) {
   entry->since = now;
 }
 
-void Ledger::observe(std::span<const Holder> holders) {
+void Ledger::observe(std::span<const Holder> holders, Instant asked) {
+  const auto concerns = [asked](const LedgerEntry& entry) {
+    return is_going(entry) && entry.since <= asked;
+  };
   for (LedgerEntry& entry : entries_) {
-    if (!is_going(entry)) continue;
+    if (!concerns(entry)) continue;
     for (PoolShare& share : entry.bytes.shares) {
       share.bytes = {};
       for (const Holder& holder : holders) {
@@ -57,8 +60,8 @@ void Ledger::observe(std::span<const Holder> holders) {
       }
     }
   }
-  std::erase_if(entries_, [](const LedgerEntry& entry) {
-    return is_going(entry) &&
+  std::erase_if(entries_, [&](const LedgerEntry& entry) {
+    return concerns(entry) &&
            std::all_of(entry.bytes.shares.begin(), entry.bytes.shares.end(),
                        [](const PoolShare& share) { return share.bytes.count == 0; });
   });

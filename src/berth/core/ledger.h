@@ -31,8 +31,9 @@ class Ledger {
   /// The generation was told to go, or went by itself.
   void release(ServerId server, Generation generation, Instant now);
 
-  /// Takes over what a sample says of the entries that are to go: gone, or this much left.
-  void observe(std::span<const Holder> holders);
+  /// Takes over what a sample, asked for at `asked`, says of the entries that were told to go by
+  /// then: gone, or this much left.
+  void observe(std::span<const Holder> holders, Instant asked);
   /// Marks what has been releasing for longer than `deadline`; returns the newly stuck entries.
   std::vector<LedgerEntry> mark_stuck(Instant now, Duration deadline);
 

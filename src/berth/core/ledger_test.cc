@@ -22,18 +22,28 @@ TEST(Ledger, MemoryIsFreeOnlyWhenSeenFree) {
                       .server = kLlm,
                       .generation = kFirst,
                       .bytes = {{{kPool, 1_GiB}}}};
-  ledger.observe({&helper, 1});
+  ledger.observe({&helper, 1}, {});
   EXPECT_EQ(ledger.promised(kPool), 1_GiB);
-  ledger.observe({});
+  ledger.observe({}, {});
   EXPECT_TRUE(ledger.entries().empty());
 }
 
 TEST(Ledger, ASampleSaysNothingAboutWhatIsHeld) {
   Ledger ledger;
   ledger.reserve(kLlm, kFirst, kFour, {});
-  ledger.observe({});
+  ledger.observe({}, {});
   EXPECT_EQ(ledger.promised(kPool), 4_GiB);
   EXPECT_EQ(ledger.promised(kPool, std::vector{kLlm}), Bytes{0});
+}
+
+TEST(Ledger, ASampleAskedForBeforeTheReleaseFreesNothing) {
+  Ledger ledger;
+  ledger.reserve(kLlm, kFirst, kFour, Instant{1s});
+  ledger.release(kLlm, kFirst, Instant{3s});
+  ledger.observe({}, Instant{2s});
+  EXPECT_EQ(ledger.promised(kPool), 4_GiB);
+  ledger.observe({}, Instant{3s});
+  EXPECT_TRUE(ledger.entries().empty());
 }
 
 TEST(Ledger, WhatIsNotGivenBackInTimeIsStuckAndStaysOnTheBooks) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include "berth/core/admission.h"
@@ -120,12 +121,11 @@ std::optional<std::vector<ServerId>> choose_victims(const State& state, const Cl
   return victims;
 }
 
+/// `allowed` says who may leave; nullopt: nobody.
 template <class Allowed>
 Plan plan_with(const State& state, Claim claim, Allowed allowed) {
   claim.need = need_of(state, state.server(claim.newcomer));
-  claim.oversize =
-      std::any_of(claim.need.shares.begin(), claim.need.shares.end(),
-                  [&](const PoolShare& share) { return is_oversize_in(state, share); });
+  claim.oversize = is_oversize_need(state, claim.need);
   Plan plan;
   plan.claim = std::move(claim);
   if (plan.claim.oversize && state.config.policy.oversize == Oversize::refuse) {
@@ -133,9 +133,11 @@ Plan plan_with(const State& state, Claim claim, Allowed allowed) {
     return plan;
   }
   std::vector<ServerId> candidates;
-  for (std::uint32_t i = 0; i < state.servers.size(); ++i) {
-    if (may_move(state, ServerId{i}, plan.claim) && allowed(ServerId{i})) {
-      candidates.push_back(ServerId{i});
+  if constexpr (!std::is_same_v<Allowed, std::nullopt_t>) {
+    for (std::uint32_t i = 0; i < state.servers.size(); ++i) {
+      if (may_move(state, ServerId{i}, plan.claim) && allowed(ServerId{i})) {
+        candidates.push_back(ServerId{i});
+      }
     }
   }
   const auto victims = choose_victims(state, plan.claim, candidates);
@@ -156,9 +158,9 @@ bool in_a_claim(const State& state, ServerId id) {
 
 Footprint need_of(const State& state, const Server& server) {
   Footprint need = server.config.footprint;
-  for (const JobId id : server.queue) {
-    const std::optional<Footprint>& job_need = state.jobs.at(id).need;
-    if (!job_need) continue;
+  for (const Waiting& job : server.queue) {
+    if (!job.has_need) continue;
+    const std::optional<Footprint>& job_need = state.jobs.at(job.id).need;
     for (PoolShare& share : need.shares) {
       share.bytes = std::max(share.bytes, job_need->in(share.pool));
     }
@@ -177,6 +179,11 @@ bool shares_pool(const Claim& claim, const Footprint& need) {
   return claim.need.touches(need);
 }
 
+bool is_oversize_need(const State& state, const Footprint& need) {
+  return std::any_of(need.shares.begin(), need.shares.end(),
+                     [&](const PoolShare& share) { return is_oversize_in(state, share); });
+}
+
 Plan plan_for_job(const State& state, ServerId newcomer, Instant now) {
   Claim claim;
   claim.newcomer = newcomer;
@@ -185,6 +192,12 @@ Plan plan_for_job(const State& state, ServerId newcomer, Instant now) {
   return plan_with(state, std::move(claim), [&](ServerId id) {
     return !queue_outranks(state, state.server(id), job_class, now);
   });
+}
+
+Plan plan_beside(const State& state, ServerId newcomer) {
+  Claim claim;
+  claim.newcomer = newcomer;
+  return plan_with(state, std::move(claim), std::nullopt);
 }
 
 Instant linger_ends(const State& state, ServerId newcomer, const Server& victim) {

@@ -23,6 +23,9 @@ struct Plan {
 /// Plans the place of an absent server that somebody waits for (rules 1 and 2 of design section 6).
 Plan plan_for_job(const State& state, ServerId newcomer, Instant now);
 
+/// Plans the place of an absent server where nobody may leave for it.
+Plan plan_beside(const State& state, ServerId newcomer);
+
 /// Plans the unasked return of an owed server (rule 5). Victims are only servers behind it in the
 /// home order that have been idle for `linger`.
 Plan plan_return(const State& state, ServerId newcomer, Instant now);
@@ -40,6 +43,9 @@ bool in_a_claim(const State& state, ServerId id);
 /// Does the newcomer fit beside what is on the books now, without its victims' leftovers? Those are
 /// judged by free memory.
 bool fits_now(const State& state, const Claim& claim);
+
+/// Does `need` exceed the limit of the empty machine in some pool?
+bool is_oversize_need(const State& state, const Footprint& need);
 
 /// Does any pool serve both the claim and `need`? One claim per device.
 bool shares_pool(const Claim& claim, const Footprint& need);

@@ -65,7 +65,7 @@ void Scheduler::on(const JobArrived& event) {
                                      .client = event.client,
                                      .need = event.need,
                                      .arrived = now_});
-  target.queue.push_back(event.job);
+  target.queue.push_back({event.job, event.job_class, now_, /*has_need=*/event.need.has_value()});
 }
 
 void Scheduler::on(const JobWithdrawn& event) {
@@ -96,7 +96,7 @@ void Scheduler::on(const JobEnded& event) {
 void Scheduler::forget(JobId id) {
   Server& target = server(state_.jobs.at(id).server);
   const bool was_idle = target.idle();
-  std::erase(target.queue, id);
+  std::erase_if(target.queue, [id](const Waiting& job) { return job.id == id; });
   std::erase(target.running, id);
   state_.jobs.erase(id);
   if (!was_idle && target.idle()) target.idle_since = now_;
@@ -114,8 +114,8 @@ void Scheduler::reject(JobId id, Error error, std::optional<Duration> retry_afte
 
 void Scheduler::reject_queue(Server& target, const Error& error,
                              std::optional<Duration> retry_after) {
-  for (const JobId id : std::vector<JobId>(target.queue))
-    reject(id, error, retry_after);
+  for (const Waiting& job : std::vector<Waiting>(target.queue))
+    reject(job.id, error, retry_after);
 }
 
 // ---- Effects ------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ void Scheduler::became_absent(ServerId id, const EffectResult& result) {
   target.retiring = false;
   end_jobs_of(target);
   state_.ledger.release(id, target.generation, now_);
-  if (is_planted(Planted::memory_free_on_exit)) state_.ledger.observe({});
+  if (is_planted(Planted::memory_free_on_exit)) state_.ledger.observe({}, now_);
   next_sample_ = now_;
 }
 
@@ -244,7 +244,7 @@ void Scheduler::on(const Measured& event) {
   for (const PoolSample& sample : event.pools)
     state_.sample.at(sample.pool.value) = sample;
   state_.holders = event.holders;
-  state_.ledger.observe(event.holders);
+  state_.ledger.observe(event.holders, sample_asked_);
   for (Claim& claim : state_.claims) {
     if (claim.sample_before != event.effect) continue;
     claim.before = event.pools;

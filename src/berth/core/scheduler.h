@@ -64,7 +64,7 @@ class Scheduler {
   bool close_gates(Claim& claim);
   bool cut_at_drain_limit(const Claim& claim);
   void begin_draining(Claim& claim);
-  void start_newcomer(Claim& claim);
+  bool start_newcomer(Claim& claim);
   void drop(const Claim& claim);  ///< erases it and opens the gates
   void fall(const Claim& claim);  ///< before the first signal
   void fail(const Claim& claim, const Error& error, Reason reason);
@@ -92,6 +92,7 @@ class Scheduler {
   std::uint64_t last_timer_ = 0;
   std::optional<Instant> wake_at_;
   std::optional<EffectId> sample_;      ///< the Measure that is under way
+  Instant sample_asked_;                ///< when it was asked for
   EffectId last_sample_;                ///< the newest Measure that told something
   std::optional<Instant> next_sample_;  ///< not before this
 };

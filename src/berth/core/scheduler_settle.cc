@@ -38,6 +38,14 @@ std::string text_of(const std::vector<Holder>& holders) {
   return text.empty() ? "nobody that is known" : text;
 }
 
+/// What is blocked blocks whoever needs as much in the same pools and may put out no others.
+bool as_large_as_any(const Footprint& need, const std::vector<Footprint>& blocked) {
+  return std::any_of(blocked.begin(), blocked.end(), [&](const Footprint& other) {
+    return std::all_of(other.shares.begin(), other.shares.end(),
+                       [&](const PoolShare& share) { return need.in(share.pool) >= share.bytes; });
+  });
+}
+
 }  // namespace
 
 void Scheduler::settle() {
@@ -62,7 +70,7 @@ bool Scheduler::dispatch_jobs() {
     while (target.state == ServerState::ready && target.gate_open && !target.queue.empty() &&
            static_cast<std::int32_t>(target.running.size()) < target.config.slots) {
       const JobId id = head_of(state_, target, now_).id;
-      std::erase(target.queue, id);
+      std::erase_if(target.queue, [id](const Waiting& job) { return job.id == id; });
       target.running.push_back(id);
       target.last_served = now_;
       state_.jobs.at(id).running = true;
@@ -179,6 +187,7 @@ void Scheduler::begin_draining(Claim& claim) {
   commit(claim.newcomer);
   if (claim.oversize && !claim.victims.empty() && !sample_) {
     sample_ = claim.sample_before = next_effect();
+    sample_asked_ = now_;
     emit(Measure{*sample_});
   }
 }
@@ -238,7 +247,9 @@ bool Scheduler::advance_draining(Claim& claim) {
     const Server& each = server(id);
     const bool drained = id == claim.newcomer || each.state != ServerState::ready ||
                          (!each.gate_open && each.running.empty());
-    const bool written = each.commits.empty() || is_planted(Planted::stop_before_commit);
+    // What a return needs written is needed for its start, not for the stop of who makes room.
+    const bool later = id == claim.newcomer && claim.is_return;
+    const bool written = later || each.commits.empty() || is_planted(Planted::stop_before_commit);
     return drained && written && each.state != ServerState::starting;
   });
   if (!ready || (claim.sample_before && sample_ == claim.sample_before)) return false;
@@ -261,8 +272,7 @@ bool Scheduler::advance_stopping(Claim& claim) {
   }
   const bool blind = claim.is_return && is_planted(Planted::no_barrier_on_the_way_back);
   if (blind || (claim.victims.empty() && !state_.ledger.any(EntryState::releasing))) {
-    start_newcomer(claim);
-    return true;
+    return start_newcomer(claim);
   }
   claim.phase = ClaimPhase::barrier;
   claim.barrier_deadline = now_ + state_.config.policy.release_deadline;
@@ -272,11 +282,18 @@ bool Scheduler::advance_stopping(Claim& claim) {
   return true;
 }
 
-void Scheduler::start_newcomer(Claim& claim) {
-  claim.phase = ClaimPhase::starting;
+/// False: its row is not written yet.
+bool Scheduler::start_newcomer(Claim& claim) {
   Server& newcomer = server(claim.newcomer);
+  if (!newcomer.commits.empty() && !is_planted(Planted::stop_before_commit)) return false;
+  if (newcomer.commit_error) {
+    start_failed(claim.newcomer, *std::exchange(newcomer.commit_error, std::nullopt));
+    return true;
+  }
+  claim.phase = ClaimPhase::starting;
   state_.ledger.reserve(claim.newcomer, newcomer.generation, claim.need, now_);
   move(claim.newcomer, Rung::resident, /*keep=*/true);
+  return true;
 }
 
 /// Rule 4, before the first signal: nobody was touched, so the rows go back to what they were.
@@ -319,7 +336,7 @@ void Scheduler::fail(const Claim& claim, const Error& error, Reason reason) {
 
 /// Rule 2: of the waiters for absent servers that can be helped, the best ranked claims its place.
 bool Scheduler::claim_jobs() {
-  std::vector<ServerId> waiters;
+  std::vector<std::pair<Rank, ServerId>> waiters;
   for (std::uint32_t i = 0; i < state_.servers.size(); ++i) {
     Server& each = state_.servers[i];
     if (each.state == ServerState::failed && each.retry_at && *each.retry_at <= now_) {
@@ -327,16 +344,20 @@ bool Scheduler::claim_jobs() {
     }
     const bool absent = each.state == ServerState::absent;
     if (absent && !each.queue.empty() && !in_a_claim(state_, ServerId{i})) {
-      waiters.push_back(ServerId{i});
+      waiters.emplace_back(rank_of(state_, each, head_of(state_, each, now_), now_), ServerId{i});
     }
   }
-  std::sort(waiters.begin(), waiters.end(), [&](ServerId a, ServerId b) {
-    return rank_of(state_, head_of(state_, server(a), now_), now_) <
-           rank_of(state_, head_of(state_, server(b), now_), now_);
-  });
-  for (const ServerId id : waiters) {
-    const Plan plan = plan_for_job(state_, id, now_);
-    const JobId job = head_of(state_, server(id), now_).id;
+  std::sort(waiters.begin(), waiters.end());
+  std::vector<Footprint> blocked;  // by somebody of the same or a better class
+  for (const auto& [rank, id] : waiters) {
+    // One claim per device: beside one that puts somebody out only what fits as it is may start.
+    const Footprint need = need_of(state_, server(id));
+    const bool taken = std::any_of(
+        state_.claims.begin(), state_.claims.end(),
+        [&](const Claim& claim) { return !claim.victims.empty() && shares_pool(claim, need); });
+    if (!is_oversize_need(state_, need) && as_large_as_any(need, blocked)) continue;
+    const Plan plan = taken ? plan_beside(state_, id) : plan_for_job(state_, id, now_);
+    const JobId job = rank.job;
     if (plan.verdict == Verdict::impossible) {
       const Error error{ErrorCode::does_not_fit,
                         fmt::format("server \"{}\" needs {}, more than the limit of the empty "
@@ -350,12 +371,10 @@ bool Scheduler::claim_jobs() {
       reject_queue(server(id), error, std::nullopt);
       return true;
     }
-    if (plan.verdict == Verdict::blocked) continue;
-    const bool taken =
-        std::any_of(state_.claims.begin(), state_.claims.end(), [&](const Claim& claim) {
-          return !claim.victims.empty() && shares_pool(claim, plan.claim.need);
-        });
-    if (plan.verdict == Verdict::offload && taken) continue;
+    if (plan.verdict == Verdict::blocked) {
+      if (!taken) blocked.push_back(need);
+      continue;
+    }
     const Reason reason = plan.claim.oversize                ? Reason::oversize
                           : plan.verdict == Verdict::offload ? Reason::offload
                                                              : Reason::fits;
@@ -461,12 +480,12 @@ bool Scheduler::advance_barrier(Claim& claim) {
     room = room && by_release;
   }
   if (room) {
+    if (!server(claim.newcomer).commits.empty()) return false;
     emit(Announce{.reason = by_release ? Reason::room_seen_oversize : Reason::room_seen,
                   .server = claim.newcomer,
                   .victims = claim.victims,
                   .numbers = claim.numbers});
-    start_newcomer(claim);
-    return true;
+    return start_newcomer(claim);
   }
   if (now_ < *claim.barrier_deadline) return false;
   const std::vector<Holder> holders = leftovers(state_);
@@ -526,6 +545,7 @@ void Scheduler::sample_if_needed() {
   if ((!barrier && !going && !foreign) || sample_) return;
   if (next_sample_ && *next_sample_ > now_) return;
   sample_ = next_effect();
+  sample_asked_ = now_;
   next_sample_ = now_ + (barrier ? kBarrierInterval : going ? kReleaseInterval : kForeignInterval);
   emit(Measure{*sample_});
 }
@@ -555,11 +575,11 @@ std::optional<Instant> Scheduler::next_wake() const {
     consider(each.drain_until);
     if (each.state == ServerState::failed) consider(each.retry_at);
     if (each.state != ServerState::absent) continue;
-    for (const JobId job : each.queue) {  // its next class by ageing
-      const Instant arrived = state_.jobs.at(job).arrived;
+    for (const Waiting& job : each.queue) {  // its next class by ageing
       const Duration ageing = state_.config.policy.ageing;
-      if (aged_class(state_.jobs.at(job), now_, state_.config.policy) > 0) {
-        consider(arrived + ((now_ - arrived) / ageing + 1) * ageing);
+      const auto steps = (now_ - job.arrived) / ageing;
+      if (steps < static_cast<std::int64_t>(job.job_class)) {
+        consider(job.arrived + (steps + 1) * ageing);
       }
     }
     if (!each.owed()) continue;

@@ -31,6 +31,16 @@ struct Job {
   bool cancelled = false;  ///< Cancel was sent; the work may still run
 };
 
+/// A job in its server's queue, with what its rank is made of.
+struct Waiting {
+  JobId id;
+  ServerClass job_class = ServerClass::chat;
+  Instant arrived;
+  bool has_need = false;  ///< it needs more than its server's footprint
+
+  bool operator==(const Waiting&) const = default;
+};
+
 struct Server {
   ServerConfig config;
   Wanted wanted = Wanted::on_demand;
@@ -57,7 +67,7 @@ struct Server {
   std::optional<Instant> retry_at;
   std::optional<Error> failure;
 
-  std::vector<JobId> queue;  ///< in order of arrival
+  std::vector<Waiting> queue;  ///< in order of arrival
   std::vector<JobId> running;
 
   [[nodiscard]] bool idle() const { return queue.empty() && running.empty(); }

@@ -28,27 +28,27 @@ std::int32_t home_group(ServerClass job_class) {
 
 }  // namespace
 
-std::int32_t aged_class(const Job& job, Instant now, const Policy& policy) {
+std::int32_t aged_class(const Waiting& job, Instant now, const Policy& policy) {
   const auto steps = (now - job.arrived) / policy.ageing;
   return static_cast<std::int32_t>(
       std::max<std::int64_t>(static_cast<std::int64_t>(job.job_class) - steps, 0));
 }
 
-Rank rank_of(const State& state, const Job& job, Instant now) {
-  const Server& server = state.server(job.server);
+Rank rank_of(const State& state, const Server& server, const Waiting& job, Instant now) {
   return {aged_class(job, now, state.config.policy), server.last_served.value_or(kNever),
           job.arrived, job.id};
 }
 
-const Job& head_of(const State& state, const Server& server, Instant now) {
+const Waiting& head_of(const State& state, const Server& server, Instant now) {
   BERTH_ASSERT(!server.queue.empty());
   const Policy& policy = state.config.policy;
-  const Job* best = nullptr;
-  for (const JobId id : server.queue) {
-    const Job& job = state.jobs.at(id);
-    if (best == nullptr || aged_class(job, now, policy) < aged_class(*best, now, policy)) {
-      best = &job;
-    }
+  const Waiting* best = nullptr;
+  std::int32_t best_class = 0;
+  for (const Waiting& job : server.queue) {
+    const std::int32_t aged = aged_class(job, now, policy);
+    if (best != nullptr && aged >= best_class) continue;
+    best = &job;
+    best_class = aged;
   }
   return *best;
 }

@@ -20,13 +20,14 @@ struct Rank {
 };
 
 /// Returns the job's class after ageing: one class better per `policy.ageing` waited.
-std::int32_t aged_class(const Job& job, Instant now, const Policy& policy);
+std::int32_t aged_class(const Waiting& job, Instant now, const Policy& policy);
 
-Rank rank_of(const State& state, const Job& job, Instant now);
+/// Returns the rank of a job in the queue of `server`.
+Rank rank_of(const State& state, const Server& server, const Waiting& job, Instant now);
 
 /// Returns the server's queued job that runs next: better class first, then arrival.
 /// The server's queue must not be empty.
-const Job& head_of(const State& state, const Server& server, Instant now);
+const Waiting& head_of(const State& state, const Server& server, Instant now);
 
 /// Returns S: the learned time from the first signal until `server` is ready, else the guess.
 Duration swap_time(const State& state, const Server& server);

@@ -71,6 +71,7 @@ void Checks::note_user(const core::State& state, const core::UserAsked& event) {
     case core::UserAsked::What::start:
       shadow.off = false;
       shadow.cleared = false;
+      if (server.displaced) shadow.skip = false;  // this displacement has used it up, and ends
       shadow.failures = 0;
       shadow.failed_at.reset();
       return;
@@ -121,7 +122,8 @@ void Checks::check(const core::State& state, const core::Event&, const core::Dis
     const bool earlier =
         id < action.job && job.state == JobTruth::State::queued &&
         job.job_class == found->second.job_class &&
-        std::find(server.queue.begin(), server.queue.end(), id) != server.queue.end();
+        std::any_of(server.queue.begin(), server.queue.end(),
+                    [waiting = id](const core::Waiting& each) { return each.id == waiting; });
     if (earlier) {
       return broken(
           fmt::format("I11: job {} overtakes job {} of its class", action.job.value, id.value));

@@ -43,6 +43,13 @@ std::string ids(const std::vector<Id>& list) {
   return out;
 }
 
+std::string ids(const std::vector<core::Waiting>& list) {
+  std::string out;
+  for (const core::Waiting& job : list)
+    out += fmt::format(" {}", job.id.value);
+  return out;
+}
+
 struct EventText {
   std::string operator()(const core::JobArrived& e) const {
     return fmt::format("job {} arrives for {} class {}", e.job.value, e.server.value,
