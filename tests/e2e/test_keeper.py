@@ -69,18 +69,30 @@ class AfterBerthWasKilled(KeeperTest):
         self.assertEqual(pid, berth.server("chat")["pid"])
         self.assertTrue(lives(pid))
 
+    def install_in(self, folder):
+        """Puts Berth's programs there, in place of those that stand there, as a package does."""
+        for name in ("berth", "berth-keeper"):
+            shutil.copy(BIN / name, f"{folder}/{name}.new")
+            os.rename(f"{folder}/{name}.new", f"{folder}/{name}")
+
+    def up_from(self, folder, berth):
+        berth.process = subprocess.Popen(
+            [f"{folder}/berth", "--config", berth.config_path, "up"], start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for("berth is up", berth.alive_and_answers)
+
     def test_programs_that_were_replaced_meanwhile_take_over_what_the_old_ones_started(self):
         folder = self.folder()
         keeper = f"{folder}/berth-keeper"
-        shutil.copy(BIN / "berth-keeper", keeper)
-        berth = self.fast({"BERTH_KEEPER": keeper})
-        pid = self.ready(berth)
+        self.install_in(folder)
+        berth = self.fast()
+        self.up_from(folder, berth)
+        pid = berth.wait_state("chat", "ready")["pid"]
         keeper_pid = record_of(berth, "chat")["keeper_pid"]
+        self.install_in(folder)
         kill_berth(berth)
-        shutil.copy(BIN / "berth-keeper", f"{keeper}.new")
-        os.rename(f"{keeper}.new", keeper)
         self.assertIn("(deleted)", os.readlink(f"/proc/{keeper_pid}/exe"), "the old keeper runs on")
-        berth.up()
+        self.up_from(folder, berth)
         self.assertEqual(pid, berth.wait_state("chat", "ready")["pid"])
         self.assertEqual(200, berth.picture().status)
         berth.wait_step("row_cleared")
@@ -118,6 +130,7 @@ class AfterBerthWasKilled(KeeperTest):
         os.unlink(f"{berth.state}/s/run/chat.sock")
         keeper = subprocess.Popen([BIN / "berth-keeper", newer_place])
         self.addCleanup(keeper.wait)
+        self.addCleanup(keeper.kill)
         wait_for("the second is executed", lambda: (newer_place / "pid").exists())
         newer = record_of(berth, "chat", 2)["pid"]
         wait_for("the second listens", lambda: Path(f"{berth.state}/s/run/chat.sock").exists())

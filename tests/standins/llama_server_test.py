@@ -225,9 +225,10 @@ class Lives(unittest.TestCase):
         self.assertEqual(b"", self.assert_exits(1, "die_start_silent", b""))
         unknown = subprocess.run([STANDIN, "--frobnicate"], capture_output=True, text=True)
         self.assertEqual((1, "error: invalid argument: --frobnicate\n"), (unknown.returncode, unknown.stderr))
-        with Server() as server:
-            server.ready()
-            server.start(*server.arguments)  # its socket file is still there
+        with Server().ready() as server:
+            server.process.kill()
+            server.exit()
+            server.start(*server.arguments)  # the socket file of the first is still there
             self.assertEqual(1, server.exit())
             self.assertIn(b"couldn't bind HTTP server socket", server.err())
 

@@ -22,11 +22,6 @@ namespace json = boost::json;
 
 constexpr std::size_t kSocketPathMax = 107;
 constexpr Duration kListDevicesDeadline = 10s;
-/// A server whose log says nothing that is known is asked this often; the log line comes first.
-constexpr Duration kHealthFallback = 500ms;
-/// Between "model loaded" and /health 200 lies about a millisecond.
-constexpr Duration kHealthRetry = 5ms;
-constexpr Duration kHealthLimit = 1s;
 /// TERM of an idle server takes 20 to 140 ms; after this it is hanging (observed, section 4).
 constexpr Duration kTermGrace = 2s;
 /// A slot whose client left is released within a second unless it evaluates a prompt.
@@ -153,7 +148,7 @@ LlamaServer::LlamaServer(std::string name, config::LlamaOptions options, Places 
       options_(std::move(options)),
       places_(std::move(places)),
       help_(std::move(help)),
-      supervised_(name_, places_) {}
+      supervised_(name_, places_, kind()) {}
 
 LlamaServer::~LlamaServer() = default;
 
@@ -161,8 +156,15 @@ void LlamaServer::step(std::string_view name, std::string detail) {
   if (on_step) on_step(name, std::move(detail));
 }
 
-std::function<void(std::string_view)> LlamaServer::line_sink() {
-  return [this](std::string_view line) { on_line(line); };
+SupervisedKind LlamaServer::kind() {
+  SupervisedKind kind;
+  kind.on_line = [this](std::string_view line) { on_line(line); };
+  kind.said_ready = &loaded_;
+  kind.answers = [this](Duration limit) { return healthy(limit); };
+  kind.on_exit = [this](Generation generation, std::string how) {
+    if (on_exit) on_exit(generation, std::move(how));
+  };
+  return kind;
 }
 
 void LlamaServer::on_line(std::string_view line) {
@@ -206,6 +208,12 @@ Task<Result<process::LaunchSpec>> LlamaServer::launch_spec() {
   spec.argv = llama_arguments(name_, options_, places_, *known);
   spec.argv.insert(spec.argv.begin(), *binary);
   spec.environment = server_environment();
+  if (options_.keep_kv && !known->contains("--slot-save-path")) {
+    co_return fail(ErrorCode::option_unknown,
+                   fmt::format("\"{}\" cannot save conversations (it has no --slot-save-path); set "
+                               "server.{}.keep_kv = false, or use a newer llama-server",
+                               *binary, name_));
+  }
   const Status checked = check_options(*known, spec.argv);
   if (!checked) co_return fail(checked.error());
   co_return spec;
@@ -234,43 +242,14 @@ Task<Result<Started>> LlamaServer::start(StartContext context) {
   // A stale socket makes the server exit with 1. Nobody else can listen there: the directory is
   // ours alone and the previous generation is gone.
   ::unlink(socket_path(places_, name_).c_str());
-  std::function<void(std::string_view)> sink = line_sink();
-  auto spawned = co_await supervised_.spawn(context, std::move(sink));
-  if (!spawned) co_return fail(spawned.error());
-  auto ready = co_await wait_ready(context.abort, context.deadline);
-  if (!ready) {
-    const Error error = ready.error();
-    static_cast<void>(co_await supervised_.terminate(/*kill_at_once=*/true, {}, kTermGrace));
-    co_return fail(error);
-  }
+  auto ready = co_await supervised_.start(std::move(context));
+  if (!ready) co_return fail(ready.error());
   step("ready", fmt::format("server \"{}\" is ready", name_));
   Started started;
   started.state_restored = co_await restore_slots();
   co_await remember_reads();
-  supervised_.watch_exit([this](std::string how) {
-    if (on_exit) on_exit(generation_, std::move(how));
-  });
+  supervised_.watch_exit();
   co_return started;
-}
-
-/// The log line comes first; /health confirms it. The process's exit and an abort end the wait at
-/// once, whatever the deadline.
-Task<Status> LlamaServer::wait_ready(Event* abort, Duration deadline) {
-  Duration waited{0};
-  while (waited < deadline) {
-    const Duration pause = loaded_.is_set() ? kHealthRetry : kHealthFallback;
-    std::vector<Event*> events = supervised_.start_events(abort, loaded_);
-    const auto which = co_await wait_any(std::move(events), pause);
-    if (which == 0u) co_return fail(supervised_.start_error(supervised_.how()));
-    if (abort != nullptr && abort->is_set()) {
-      co_return fail(ErrorCode::superseded,
-                     fmt::format("the start of server \"{}\" was given up", name_));
-    }
-    const bool ok = co_await healthy(kHealthLimit);
-    if (ok) co_return Status{};
-    waited += pause;
-  }
-  co_return fail(supervised_.start_error(fmt::format("not ready within {}", to_text(deadline))));
 }
 
 Task<bool> LlamaServer::healthy(Duration limit) {
@@ -463,20 +442,12 @@ Task<Status> LlamaServer::adopt(Generation generation, process::LaunchSpec launc
   launch_ = std::move(launch);
   generation_ = generation;
   log_.reset();
-  std::function<void(std::string_view)> sink = line_sink();
-  auto adopted = co_await supervised_.adopt(generation, std::move(sink));
+  auto adopted = co_await supervised_.adopt(generation);
   if (!adopted) co_return adopted;
-  const bool ok = co_await healthy(kHealthLimit);
-  if (!ok) {
-    co_return fail(ErrorCode::deadline,
-                   fmt::format("server \"{}\" of an earlier run does not answer", name_));
-  }
   auto released = co_await wait_released(0, kCancelLimit);
   if (!released) co_return released;
   co_await remember_reads();
-  supervised_.watch_exit([this](std::string how) {
-    if (on_exit) on_exit(generation_, std::move(how));
-  });
+  supervised_.watch_exit();
   co_return Status{};
 }
 

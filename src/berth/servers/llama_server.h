@@ -43,10 +43,9 @@ class LlamaServer final : public Adapter {
   class Request;
   friend class Request;
 
-  std::function<void(std::string_view)> line_sink();
+  SupervisedKind kind();
   void on_line(std::string_view line);
   void step(std::string_view name, std::string detail);
-  Task<Status> wait_ready(Event* abort, Duration deadline);
   Task<bool> healthy(Duration limit);
   Task<void> remember_reads();
   Task<void> warn_about_gpu();

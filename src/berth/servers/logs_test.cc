@@ -2,6 +2,12 @@
 // What servers say of themselves: lines of real logs, as they were observed.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+
 #include "berth/servers/help_text.h"
 #include "berth/servers/llama_log.h"
 #include "berth/servers/llama_server.h"
@@ -101,6 +107,26 @@ TEST(HelpText, AnUnknownOptionIsAnErrorThatNamesBoth) {
   EXPECT_EQ(checked.error().code, ErrorCode::option_unknown);
   EXPECT_NE(checked.error().message.find("/bin/llama-server"), std::string::npos);
   EXPECT_NE(checked.error().message.find("--frob"), std::string::npos);
+}
+
+TEST(LlamaArguments, AServerThatCannotSaveIsNamedWithTheKeyThatDoesWithout) {
+  namespace fs = std::filesystem;
+  std::string folder = (fs::temp_directory_path() / "berth-help-XXXXXX").string();
+  ASSERT_NE(::mkdtemp(folder.data()), nullptr);
+  const std::string program = folder + "/old-llama-server";
+  std::ofstream(program) << "#!/bin/sh\necho '-m, --model FNAME  path'\n";
+  fs::permissions(program, fs::perms::owner_all);
+  config::LlamaOptions options;
+  options.binary = program;
+  options.model = program;
+  LlamaServer server("chat", options, {.run_dir = folder}, std::make_shared<HelpCache>());
+  IoLoop loop;
+  const auto spec = run_on(loop, server.launch_spec());
+  fs::remove_all(folder);
+  ASSERT_FALSE(spec);
+  EXPECT_EQ(spec.error().code, ErrorCode::option_unknown);
+  EXPECT_NE(spec.error().message.find("server.chat.keep_kv = false"), std::string::npos);
+  EXPECT_NE(spec.error().message.find(program), std::string::npos);
 }
 
 TEST(LlamaArguments, AlwaysSayWhatKeepsEverySlotSavable) {

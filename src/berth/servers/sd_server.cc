@@ -23,10 +23,6 @@ namespace berth::servers {
 namespace {
 
 constexpr std::string_view kPortFlag = "--listen-port";
-/// Asked this often if the log says nothing that is known; the log line comes first.
-constexpr Duration kReadyFallback = 500ms;
-constexpr Duration kReadyRetry = 5ms;
-constexpr Duration kReadyLimit = 1s;
 /// An idle sd-server with 2 GB of weights leaves within 0.4 s of TERM (reference/engines.md 4).
 constexpr Duration kTermGrace = 2s;
 
@@ -68,14 +64,21 @@ SdServer::SdServer(std::string name, config::SdOptions options, Places places,
       places_(std::move(places)),
       help_(std::move(help)),
       job_limit_(job_limit),
-      supervised_(name_, places_) {}
+      supervised_(name_, places_, kind()) {}
 
 void SdServer::step(std::string_view name, std::string detail) {
   if (on_step) on_step(name, std::move(detail));
 }
 
-std::function<void(std::string_view)> SdServer::line_sink() {
-  return [this](std::string_view line) { on_line(line); };
+SupervisedKind SdServer::kind() {
+  SupervisedKind kind;
+  kind.on_line = [this](std::string_view line) { on_line(line); };
+  kind.said_ready = &listening_;
+  kind.answers = [this](Duration limit) { return healthy(limit); };
+  kind.on_exit = [this](Generation generation, std::string how) {
+    if (on_exit) on_exit(generation, std::move(how));
+  };
+  return kind;
 }
 
 void SdServer::on_line(std::string_view line) {
@@ -120,50 +123,21 @@ void SdServer::read_port() {
 
 Task<Result<Started>> SdServer::start(StartContext context) {
   launch_ = context.launch;
-  generation_ = context.generation;
   read_port();
   log_.reset();
   listening_.reset();
-  std::function<void(std::string_view)> sink = line_sink();
-  auto spawned = co_await supervised_.spawn(context, std::move(sink));
-  if (!spawned) co_return fail(spawned.error());
-  auto ready = co_await wait_ready(context.abort, context.deadline);
-  if (!ready) {
-    const Error error = ready.error();
-    static_cast<void>(co_await supervised_.terminate(/*kill_at_once=*/true, {}, kTermGrace));
-    static_cast<void>(supervised_.sweep());
-    co_return fail(error);
-  }
+  auto ready = co_await supervised_.start(std::move(context));
+  if (!ready) co_return fail(ready.error());
   step("ready", fmt::format("server \"{}\" is ready", name_));
-  supervised_.watch_exit([this](std::string how) {
-    if (on_exit) on_exit(generation_, std::move(how));
-  });
+  supervised_.watch_exit();
   co_return Started{};
 }
 
-Task<Status> SdServer::wait_ready(Event* abort, Duration deadline) {
-  Duration waited{0};
-  while (waited < deadline) {
-    const Duration pause = listening_.is_set() ? kReadyRetry : kReadyFallback;
-    std::vector<Event*> events = supervised_.start_events(abort, listening_);
-    const auto which = co_await wait_any(std::move(events), pause);
-    if (which == 0u) co_return fail(supervised_.start_error(supervised_.how()));
-    if (abort != nullptr && abort->is_set()) {
-      co_return fail(ErrorCode::superseded,
-                     fmt::format("the start of server \"{}\" was given up", name_));
-    }
-    const bool ok = co_await healthy();
-    if (ok) co_return Status{};
-    waited += pause;
-  }
-  co_return fail(supervised_.start_error(fmt::format("not ready within {}", to_text(deadline))));
-}
-
-Task<bool> SdServer::healthy() {
+Task<bool> SdServer::healthy(Duration limit) {
   const Executor executor = co_await this_executor();
   http::Request request;
   request.target = "/sdcpp/v1/capabilities";
-  auto reply = co_await http::fetch(executor, endpoint(), std::move(request), kReadyLimit);
+  auto reply = co_await http::fetch(executor, endpoint(), std::move(request), limit);
   co_return reply.has_value() && reply->status == 200;
 }
 
@@ -183,20 +157,11 @@ Task<Status> SdServer::stop(bool /*keep: it has no state*/, Duration deadline) {
 
 Task<Status> SdServer::adopt(Generation generation, process::LaunchSpec launch) {
   launch_ = std::move(launch);
-  generation_ = generation;
   read_port();
   log_.reset();
-  std::function<void(std::string_view)> sink = line_sink();
-  auto adopted = co_await supervised_.adopt(generation, std::move(sink));
+  auto adopted = co_await supervised_.adopt(generation);
   if (!adopted) co_return adopted;
-  const bool ok = co_await healthy();
-  if (!ok) {
-    co_return fail(ErrorCode::deadline,
-                   fmt::format("server \"{}\" of an earlier run does not answer", name_));
-  }
-  supervised_.watch_exit([this](std::string how) {
-    if (on_exit) on_exit(generation_, std::move(how));
-  });
+  supervised_.watch_exit();
   co_return Status{};
 }
 

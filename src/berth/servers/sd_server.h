@@ -39,11 +39,10 @@ class SdServer final : public Adapter {
   class Picture;
   friend class Picture;
 
-  std::function<void(std::string_view)> line_sink();
+  SupervisedKind kind();
   void on_line(std::string_view line);
   void step(std::string_view name, std::string detail);
-  Task<Status> wait_ready(Event* abort, Duration deadline);
-  Task<bool> healthy();
+  Task<bool> healthy(Duration limit);
   void read_port();
 
   std::string name_;
@@ -53,7 +52,6 @@ class SdServer final : public Adapter {
   Duration job_limit_;
   Supervised supervised_;
   process::LaunchSpec launch_;
-  Generation generation_;
   SdLog log_;
   Event listening_;
   Event log_changed_;  // pulsed with each line

@@ -14,6 +14,13 @@ namespace {
 /// The cause of a failed start stands 3 to 6 lines above the end (llama-server-observed.md 7).
 constexpr int kTailLines = 20;
 constexpr int kShownLines = 6;
+/// A server whose log says nothing that is known is asked this often; the log line comes first.
+constexpr Duration kAskFallback = 500ms;
+/// Between the log's line and the first good answer lies about a millisecond.
+constexpr Duration kAskAgain = 5ms;
+constexpr Duration kAskLimit = 1s;
+/// How long a process that was killed may take to be gone.
+constexpr Duration kKillGrace = 2s;
 
 }  // namespace
 
@@ -24,8 +31,8 @@ struct Supervised::Running {
   std::function<void(std::string)> on_exit;  // empty: the exit is expected
 };
 
-Supervised::Supervised(std::string name, Places places)
-    : name_(std::move(name)), places_(std::move(places)) {}
+Supervised::Supervised(std::string name, Places places, SupervisedKind kind)
+    : name_(std::move(name)), places_(std::move(places)), kind_(std::move(kind)) {}
 
 Supervised::~Supervised() {
   if (!running_) return;
@@ -40,15 +47,45 @@ Task<void> Supervised::wait_for_exit(std::shared_ptr<Running> running) {
   if (running->on_exit) running->on_exit(running->how);
 }
 
-void Supervised::take(std::unique_ptr<process::Process> process,
-                      std::function<void(std::string_view)> on_line) {
+void Supervised::take(const Executor& executor, std::unique_ptr<process::Process> process,
+                      Generation generation) {
+  generation_ = generation;
   running_ = std::make_shared<Running>();
   running_->process = std::move(process);
-  running_->process->on_line(std::move(on_line));
+  running_->process->on_line(kind_.on_line);
+  berth::spawn(executor, wait_for_exit(running_));
 }
 
-Task<Status> Supervised::spawn(const StartContext& context,
-                               std::function<void(std::string_view)> on_line) {
+Task<Status> Supervised::start(StartContext context) {
+  auto spawned = co_await spawn(context);
+  if (!spawned) co_return spawned;
+  auto ready = co_await wait_ready(context.abort, context.deadline);
+  if (ready) co_return ready;
+  static_cast<void>(co_await terminate(/*kill_at_once=*/true, {}, kKillGrace));
+  static_cast<void>(sweep());
+  co_return ready;
+}
+
+Task<Status> Supervised::wait_ready(Event* abort, Duration deadline) {
+  Duration waited{0};
+  while (waited < deadline) {
+    const bool has_said = kind_.said_ready->is_set();
+    const Duration pause = has_said ? kAskAgain : kAskFallback;
+    std::vector<Event*> events = {&exited(), abort, has_said ? nullptr : kind_.said_ready};
+    const auto which = co_await wait_any(std::move(events), pause);
+    if (which == 0u) co_return fail(start_error(how()));
+    if (abort != nullptr && abort->is_set()) {
+      co_return fail(ErrorCode::superseded,
+                     fmt::format("the start of server \"{}\" was given up", name_));
+    }
+    const bool ok = co_await kind_.answers(kAskLimit);
+    if (ok) co_return Status{};
+    waited += pause;
+  }
+  co_return fail(start_error(fmt::format("not ready within {}", to_text(deadline))));
+}
+
+Task<Status> Supervised::spawn(StartContext context) {
   auto keeper = process::keeper_binary();
   if (!keeper) co_return fail(keeper.error());
   process::StartOptions options;
@@ -61,21 +98,21 @@ Task<Status> Supervised::spawn(const StartContext& context,
   const Executor executor = co_await this_executor();
   auto started = co_await process::Process::start(executor, std::move(options));
   if (!started) co_return fail(started.error());
-  take(std::move(*started), std::move(on_line));
-  berth::spawn(executor, wait_for_exit(running_));
+  take(executor, std::move(*started), context.generation);
   co_return Status{};
 }
 
-Task<Status> Supervised::adopt(Generation generation,
-                               std::function<void(std::string_view)> on_line) {
+Task<Status> Supervised::adopt(Generation generation) {
   const Executor executor = co_await this_executor();
   auto adopted = co_await process::Process::adopt(
       executor, fmt::format("{}/{}/{}", places_.servers_root, name_, generation.value),
       process::LogFrom::beginning);
   if (!adopted) co_return fail(adopted.error());
-  take(std::move(*adopted), std::move(on_line));
-  berth::spawn(executor, wait_for_exit(running_));
-  co_return Status{};
+  take(executor, std::move(*adopted), generation);
+  const bool ok = co_await kind_.answers(kAskLimit);
+  if (ok) co_return Status{};
+  co_return fail(ErrorCode::deadline,
+                 fmt::format("server \"{}\" of an earlier run does not answer", name_));
 }
 
 Task<Status> Supervised::terminate(bool kill_at_once, Duration grace, Duration deadline) {
@@ -137,15 +174,10 @@ Error Supervised::start_error(std::string_view what) const {
                       what, said, name_)};
 }
 
-std::vector<Event*> Supervised::start_events(Event* abort, Event& said_so) {
-  std::vector<Event*> events = {&exited()};
-  if (abort != nullptr) events.push_back(abort);
-  if (!said_so.is_set()) events.push_back(&said_so);
-  return events;
-}
-
-void Supervised::watch_exit(std::function<void(std::string)> on_exit) {
-  running_->on_exit = std::move(on_exit);
+void Supervised::watch_exit() {
+  running_->on_exit = [this, generation = generation_](std::string how) {
+    kind_.on_exit(generation, std::move(how));
+  };
   if (running_->exited.is_set()) running_->on_exit(running_->how);
 }
 

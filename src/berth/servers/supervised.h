@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What all owned servers share: spawn behind a keeper, notice the exit, stop by TERM and KILL.
+// What all owned servers share: start behind a keeper, readiness, adoption, exit, TERM and KILL.
 #pragma once
 
 #include <functional>
@@ -12,17 +12,31 @@
 
 namespace berth::servers {
 
+/// What is special about a kind. Ownership: what it names must outlive the Supervised.
+struct SupervisedKind {
+  /// Sees every line of the log from the first one.
+  std::function<void(std::string_view)> on_line;
+  /// Set by on_line() when the log says that the server is ready; the server's answer confirms it.
+  Event* said_ready = nullptr;
+  /// Asks the server over HTTP; false if it does not answer well within `limit`.
+  std::function<Task<bool>(Duration limit)> answers;
+  /// The main process ended by itself, after watch_exit().
+  std::function<void(Generation, std::string how)> on_exit;
+};
+
 class Supervised {
  public:
-  Supervised(std::string name, Places places);
+  Supervised(std::string name, Places places, SupervisedKind kind);
   ~Supervised();
   Supervised(const Supervised&) = delete;
   Supervised& operator=(const Supervised&) = delete;
 
-  /// Starts the process; `on_line` sees every line of its log from the first one.
-  Task<Status> spawn(const StartContext& context, std::function<void(std::string_view)> on_line);
-  /// Takes over the process of that generation; `on_line` sees its whole log again.
-  Task<Status> adopt(Generation generation, std::function<void(std::string_view)> on_line);
+  /// Starts the process and waits until it is ready. Its exit and an abort end the wait at once.
+  /// Errors: as Adapter::start(); nothing of its session is left then.
+  Task<Status> start(StartContext context);
+  /// Takes over the process of that generation; the whole log is seen again.
+  /// Errors: as Adapter::adopt().
+  Task<Status> adopt(Generation generation);
   /// TERM (or KILL at once), KILL after `grace`. Errors: unkillable, if it lives at the deadline.
   Task<Status> terminate(bool kill_at_once, Duration grace, Duration deadline);
   /// Kills what is left of the session after the main process has ended.
@@ -36,24 +50,24 @@ class Supervised {
   [[nodiscard]] std::shared_ptr<Event> exit_event() const;
   /// How it ended: "exit code 1".
   [[nodiscard]] std::string how() const;
-  /// Returns the error for a start that failed, with the exit and the log's last lines.
-  [[nodiscard]] Error start_error(std::string_view what) const;
 
-  /// What can end the wait for readiness: the exit (always first), the abort, the log's word.
-  std::vector<Event*> start_events(Event* abort, Event& said_so);
-
-  /// From now on an exit is news for `on_exit`; before, and after expect_exit(), it is not.
-  void watch_exit(std::function<void(std::string how)> on_exit);
+  /// From now on an exit is news for the kind's on_exit(); before, and after expect_exit(), not.
+  void watch_exit();
   void expect_exit();
 
  private:
   struct Running;
   static Task<void> wait_for_exit(std::shared_ptr<Running> running);
-  void take(std::unique_ptr<process::Process> process,
-            std::function<void(std::string_view)> on_line);
+  Task<Status> spawn(StartContext context);
+  void take(const Executor& executor, std::unique_ptr<process::Process> process,
+            Generation generation);
+  Task<Status> wait_ready(Event* abort, Duration deadline);
+  [[nodiscard]] Error start_error(std::string_view what) const;
 
   std::string name_;
   Places places_;
+  SupervisedKind kind_;
+  Generation generation_;
   // Shared with the coroutine that waits for the exit, which may end after this object.
   std::shared_ptr<Running> running_;
 };
