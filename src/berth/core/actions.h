@@ -100,6 +100,7 @@ enum class Reason : std::uint8_t {
   recovered_adopted,        ///< found alive after a restart of Berth
   recovered_never_stopped,  ///< recorded as displaced but found alive: the stop never happened
   recovered_stopping,       ///< found alive but unwanted or without an answer
+  waits_for_itself,         ///< a tool call that its own caller keeps from its place
 };
 
 /// The numbers of one admission, on the pool that decided.

@@ -226,5 +226,16 @@ TEST(Rows, AnErrorOfLongAgoDoesNotFailALaterClaim) {
   EXPECT_EQ(d.rejected(picture), std::nullopt);
 }
 
+TEST(Turns, BatchWorkOnAnLlmDoesNotKeepItsGateOpen) {
+  Driver d = settled();
+  const JobId first = d.ask(kLlm, batch);
+  d.ask(kSd, image);
+  EXPECT_FALSE(d.server(kLlm).gate_open);
+  d.ask(kLlm, batch);
+  d.end(first);
+  d.pass(20s);
+  EXPECT_EQ(d.state(kSd), ServerState::ready);
+}
+
 }  // namespace
 }  // namespace berth::core

@@ -55,6 +55,8 @@ bool has_room_in(const State& state, const Claim& claim, const PoolShare& share,
   std::vector<ServerId> gone = victims;
   for (const Claim& other : state.claims) {
     if (other.newcomer == claim.newcomer) continue;
+    const bool waits = other.phase == ClaimPhase::waiting;
+    if (waits && is_planted(Planted::claim_when_gates_close)) continue;
     const Bytes coming = other.phase == ClaimPhase::starting ? Bytes{} : other.need.in(share.pool);
     all += coming;
     if (other.victims.empty()) at_once += coming;
@@ -67,6 +69,8 @@ bool has_room_in(const State& state, const Claim& claim, const PoolShare& share,
     const Bytes coming = other.need.in(share.pool);
     if (other.newcomer == claim.newcomer || other.victims.empty() || coming.count == 0) continue;
     if (other.phase == ClaimPhase::starting) continue;
+    const bool waits = other.phase == ClaimPhase::waiting;
+    if (waits && is_planted(Planted::claim_when_gates_close)) continue;
     std::vector<ServerId> out = victims;
     out.insert(out.end(), other.victims.begin(), other.victims.end());
     const Bytes then = state.ledger.promised(share.pool, out) + at_once + coming;
@@ -190,7 +194,8 @@ Plan plan_for_job(const State& state, ServerId newcomer, Instant now) {
   const std::int32_t job_class =
       aged_class(head_of(state, state.server(newcomer), now), now, state.config.policy);
   return plan_with(state, std::move(claim), [&](ServerId id) {
-    return !queue_outranks(state, state.server(id), job_class, now);
+    const bool works = !state.server(id).idle() && is_planted(Planted::victims_only_idle);
+    return !works && !queue_outranks(state, state.server(id), job_class, now);
   });
 }
 

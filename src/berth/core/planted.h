@@ -19,6 +19,10 @@ enum class Planted : std::uint8_t {
   no_barrier_on_the_way_back,
   two_starts_after_recovery,
   home_order_ignored,
+  ageing_forgotten,
+  claim_when_gates_close,
+  victims_only_idle,
+  child_checked_against_own_plan,
 };
 
 #if defined(BERTH_PLANTED_BUGS)

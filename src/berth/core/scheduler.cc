@@ -64,8 +64,11 @@ void Scheduler::on(const JobArrived& event) {
                                      .job_class = event.job_class,
                                      .client = event.client,
                                      .need = event.need,
+                                     .parent = event.parent,
                                      .arrived = now_});
-  target.queue.push_back({event.job, event.job_class, now_, /*has_need=*/event.need.has_value()});
+  if (event.parent) state_.tool_calls += 1;
+  target.queue.push_back(
+      {event.job, event.job_class, now_, event.need.has_value(), event.parent.has_value()});
 }
 
 void Scheduler::on(const JobWithdrawn& event) {
@@ -98,6 +101,7 @@ void Scheduler::forget(JobId id) {
   const bool was_idle = target.idle();
   std::erase_if(target.queue, [id](const Waiting& job) { return job.id == id; });
   std::erase(target.running, id);
+  if (state_.jobs.at(id).parent) state_.tool_calls -= 1;
   state_.jobs.erase(id);
   if (!was_idle && target.idle()) target.idle_since = now_;
 }

@@ -51,6 +51,8 @@ class Scheduler {
   // Settling: what follows from the state, until nothing follows any more (scheduler_settle.cc).
   void settle();
   bool dispatch_jobs();
+  [[nodiscard]] const Waiting* next_for(const Server& server) const;
+  bool refuse_doomed_calls();
   bool retire_servers();
   bool advance_claims();
   bool advance(Claim& claim);

@@ -9,6 +9,7 @@
 
 #include "berth/base/assert.h"
 #include "berth/core/scheduler.h"
+#include "berth/core/turns.h"
 
 namespace berth::core {
 
@@ -64,9 +65,10 @@ class Driver {
   bool samples_fail = false;
   Bytes foreign;
 
-  JobId ask(ServerId server, ServerClass job_class) {
+  JobId ask(ServerId server, ServerClass job_class, std::optional<JobId> parent = std::nullopt) {
     const JobId job{++last_job_};
-    apply(JobArrived{.job = job, .server = server, .job_class = job_class, .client = "test"});
+    apply(JobArrived{
+        .job = job, .server = server, .job_class = job_class, .client = "test", .parent = parent});
     return job;
   }
   void withdraw(JobId job) { apply(JobWithdrawn{job}); }

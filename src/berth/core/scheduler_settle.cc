@@ -10,6 +10,7 @@
 #include "berth/core/planner.h"
 #include "berth/core/planted.h"
 #include "berth/core/scheduler.h"
+#include "berth/core/tool_calls.h"
 #include "berth/core/turns.h"
 
 namespace berth::core {
@@ -17,27 +18,6 @@ namespace {
 
 /// No event can start more than this many steps; more is a livelock, which is a bug.
 constexpr int kSettleStepsMax = 10'000;
-/// The kernel offers no event for memory that comes back; sampled this often while somebody waits.
-constexpr Duration kBarrierInterval = 10ms;
-/// ... this often while nobody does, ...
-constexpr Duration kReleaseInterval = 250ms;
-/// ... and this often while foreign use may be what stands in somebody's way.
-constexpr Duration kForeignInterval = 1s;
-/// For an oversize newcomer free memory must have stood still for this long (design section 5).
-constexpr Duration kStillFor = 500ms;
-
-std::string text_of(const std::vector<Holder>& holders) {
-  std::string text;
-  for (const Holder& holder : holders) {
-    std::int64_t bytes = 0;
-    for (const PoolShare& share : holder.bytes.shares)
-      bytes += share.bytes.count;
-    text += fmt::format("{}{} (pid {}, {})", text.empty() ? "" : ", ", holder.program, holder.pid,
-                        to_text(Bytes{bytes}));
-  }
-  return text.empty() ? "nobody that is known" : text;
-}
-
 /// What is blocked blocks whoever needs as much in the same pools and may put out no others.
 bool as_large_as_any(const Footprint& need, const std::vector<Footprint>& blocked) {
   return std::any_of(blocked.begin(), blocked.end(), [&](const Footprint& other) {
@@ -51,8 +31,8 @@ bool as_large_as_any(const Footprint& need, const std::vector<Footprint>& blocke
 void Scheduler::settle() {
   expire_releases();
   for (int step = 0; step < kSettleStepsMax; ++step) {
-    if (dispatch_jobs() || retire_servers() || advance_claims() || claim_jobs() ||
-        claim_returns()) {
+    if (dispatch_jobs() || refuse_doomed_calls() || retire_servers() || advance_claims() ||
+        claim_jobs() || claim_returns()) {
       continue;
     }
     sample_if_needed();
@@ -62,14 +42,17 @@ void Scheduler::settle() {
   BERTH_ASSERT(false && "settling does not end");
 }
 
-/// Rule 1: a job whose server is resident, has a free slot and an open gate runs at once.
+/// Rule 1: a job whose server is resident, has a free slot and an open gate runs at once. Rule 6: a
+/// tool call passes a closed gate; whoever waits for it may be what the gate waits for.
 bool Scheduler::dispatch_jobs() {
   bool changed = false;
   for (std::uint32_t i = 0; i < state_.servers.size(); ++i) {
     Server& target = state_.servers[i];
-    while (target.state == ServerState::ready && target.gate_open && !target.queue.empty() &&
+    while (target.state == ServerState::ready && !target.queue.empty() &&
            static_cast<std::int32_t>(target.running.size()) < target.config.slots) {
-      const JobId id = head_of(state_, target, now_).id;
+      const Waiting* next = next_for(target);
+      if (next == nullptr) break;
+      const JobId id = next->id;
       std::erase_if(target.queue, [id](const Waiting& job) { return job.id == id; });
       target.running.push_back(id);
       target.last_served = now_;
@@ -79,6 +62,35 @@ bool Scheduler::dispatch_jobs() {
     }
   }
   return changed;
+}
+
+const Waiting* Scheduler::next_for(const Server& target) const {
+  if (target.gate_open) return &head_of(state_, target, now_);
+  const auto call = std::find_if(target.queue.begin(), target.queue.end(), [&](const Waiting& job) {
+    return job.has_parent && !ancestors_of(state_, job.id).empty();
+  });
+  return call == target.queue.end() ? nullptr : &*call;
+}
+
+/// Rule 6: a tool call that would wait for a place which its own caller keeps is answered at once,
+/// whichever of claim and call came second.
+bool Scheduler::refuse_doomed_calls() {
+  if (state_.tool_calls == 0) return false;
+  const auto doomed = doomed_call(state_);
+  if (!doomed) return false;
+  std::string chain = fmt::format("{}", doomed->job.value);
+  for (const JobId ancestor : ancestors_of(state_, doomed->job))
+    chain += fmt::format(" <- {}", ancestor.value);
+  const Error error{
+      ErrorCode::conflict,
+      fmt::format("this tool call would wait for itself: {} (jobs {}); make the servers fit side "
+                  "by side, add slots, or call after the reply",
+                  doomed->why, chain)};
+  const ServerId id = state_.jobs.at(doomed->job).server;
+  emit(Announce{
+      .reason = Reason::waits_for_itself, .server = id, .job = doomed->job, .error = error});
+  reject(doomed->job, error);
+  return true;
 }
 
 /// The user stopped it: running work ends first, a start is given up at once.
@@ -194,11 +206,11 @@ void Scheduler::begin_draining(Claim& claim) {
 
 /// Rule 4: gates close at once for all but chats, for chats when nothing else runs on any victim.
 bool Scheduler::close_gates(Claim& claim) {
+  // By the server's kind of work: batch jobs on an LLM must not keep its gate open for each other.
   const bool others_run =
       std::any_of(claim.victims.begin(), claim.victims.end(), [this](ServerId id) {
-        return std::any_of(server(id).running.begin(), server(id).running.end(), [this](JobId job) {
-          return state_.jobs.at(job).job_class != ServerClass::chat;
-        });
+        const Server& victim = server(id);
+        return victim.config.job_class != ServerClass::chat && !victim.running.empty();
       });
   bool changed = false;
   for (const ServerId id : claim.victims) {
@@ -418,136 +430,6 @@ bool Scheduler::claim_returns() {
     return true;
   }
   return false;
-}
-
-// ---- The release barrier ------------------------------------------------------------------------
-
-namespace {
-
-/// An oversize newcomer also goes on when the victims' processes are gone and free memory has risen
-/// by 90 % of what they held and then stood still.
-bool released_and_still(const State& state, const Claim& claim, const PoolSample& sample,
-                        Instant now) {
-  if (!claim.oversize || claim.before.empty() || now - claim.still_since < kStillFor) return false;
-  Bytes held;
-  for (const Holder& holder : claim.held_before) {
-    const bool is_victim = holder.server && std::find(claim.victims.begin(), claim.victims.end(),
-                                                      *holder.server) != claim.victims.end();
-    if (is_victim) held += holder.bytes.in(sample.pool);
-  }
-  const bool gone = std::none_of(claim.victims.begin(), claim.victims.end(),
-                                 [&](ServerId id) { return state.ledger.leaving(id); });
-  const Bytes risen = sample.free - claim.before[sample.pool.value].free;
-  return gone && risen.count * 10 >= held.count * 9;
-}
-
-std::vector<Holder> leftovers(const State& state) {
-  std::vector<Holder> left;
-  for (const Holder& holder : state.holders) {
-    const bool going =
-        !holder.server || std::any_of(state.ledger.entries().begin(), state.ledger.entries().end(),
-                                      [&](const LedgerEntry& entry) {
-                                        return entry.server == *holder.server &&
-                                               entry.generation == holder.generation &&
-                                               (entry.state == EntryState::releasing ||
-                                                entry.state == EntryState::stuck);
-                                      });
-    if (going) left.push_back(holder);
-  }
-  return left;
-}
-
-}  // namespace
-
-bool Scheduler::advance_barrier(Claim& claim) {
-  if (last_sample_ <= claim.barrier_since) return false;  // none since the victims were gone
-  bool room = fits_now(state_, claim);
-  bool by_release = false;
-  for (const PoolShare& share : claim.need.shares) {
-    const PoolSample& sample = state_.sample[share.pool.value];
-    if (sample.free != claim.last_free) claim.still_since = now_;
-    claim.last_free = sample.free;
-    const Bytes target = barrier_target({.need = share.bytes,
-                                         .others = state_.ledger.staying(share.pool),
-                                         .reserve = {},
-                                         .capacity = sample.capacity,
-                                         .foreign = sample.foreign});
-    if (claim.numbers && claim.numbers->pool == share.pool) claim.numbers->free = sample.free;
-    // One sample can end several barriers: what was promised since then is not free any more.
-    const Bytes available = sample.free - state_.ledger.not_taken(share.pool, state_.holders);
-    if (available >= target) continue;
-    by_release = released_and_still(state_, claim, sample, now_);
-    room = room && by_release;
-  }
-  if (room) {
-    if (!server(claim.newcomer).commits.empty()) return false;
-    emit(Announce{.reason = by_release ? Reason::room_seen_oversize : Reason::room_seen,
-                  .server = claim.newcomer,
-                  .victims = claim.victims,
-                  .numbers = claim.numbers});
-    return start_newcomer(claim);
-  }
-  if (now_ < *claim.barrier_deadline) return false;
-  const std::vector<Holder> holders = leftovers(state_);
-  const Error error{ErrorCode::memory_not_released,
-                    fmt::format("memory for server \"{}\" was not given back within {}; it is held "
-                                "by {}; stop that program and try again",
-                                server(claim.newcomer).config.name,
-                                to_text(state_.config.policy.release_deadline), text_of(holders))};
-  const ServerId newcomer = claim.newcomer;
-  const bool is_return = claim.is_return;
-  emit(Announce{.reason = Reason::room_not_seen,
-                .server = newcomer,
-                .victims = claim.victims,
-                .numbers = claim.numbers,
-                .holders = holders,
-                .error = error});
-  fail(claim, error, Reason::start_failed);
-  if (is_return) {  // tried again, like any start that failed
-    server(newcomer).state = ServerState::failed;
-    server(newcomer).failure = error;
-    server(newcomer).retry_at = now_ + state_.config.policy.retry_first;
-  }
-  return true;
-}
-
-/// What did not give its memory back in time is swept: a second move to absent ends what is left
-/// of its session. Until it is seen gone it stays on the books.
-void Scheduler::expire_releases() {
-  for (const LedgerEntry& entry :
-       state_.ledger.mark_stuck(now_, state_.config.policy.release_deadline)) {
-    Server& target = server(entry.server);
-    const bool resting = target.state == ServerState::absent || target.state == ServerState::failed;
-    if (!resting || target.generation != entry.generation || target.move) continue;
-    move(entry.server, Rung::absent, /*keep=*/true);
-  }
-}
-
-/// Somebody waits or is owed its return, and its place is partly in foreign hands.
-bool Scheduler::foreign_may_block() const {
-  return std::any_of(state_.servers.begin(), state_.servers.end(), [this](const Server& each) {
-    const bool waits = each.state == ServerState::absent && (!each.queue.empty() || each.owed());
-    return waits &&
-           std::any_of(state_.sample.begin(), state_.sample.end(), [&](const PoolSample& sample) {
-             return sample.foreign.count > 0 && each.config.footprint.in(sample.pool).count > 0;
-           });
-  });
-}
-
-void Scheduler::sample_if_needed() {
-  const bool barrier =
-      std::any_of(state_.claims.begin(), state_.claims.end(),
-                  [](const Claim& claim) { return claim.phase == ClaimPhase::barrier; });
-  const bool going =
-      state_.ledger.any(EntryState::releasing) || state_.ledger.any(EntryState::stuck);
-  const bool foreign = foreign_may_block();
-  if (!barrier && !going && !foreign) next_sample_.reset();
-  if ((!barrier && !going && !foreign) || sample_) return;
-  if (next_sample_ && *next_sample_ > now_) return;
-  sample_ = next_effect();
-  sample_asked_ = now_;
-  next_sample_ = now_ + (barrier ? kBarrierInterval : going ? kReleaseInterval : kForeignInterval);
-  emit(Measure{*sample_});
 }
 
 // ---- Waking up ----------------------------------------------------------------------------------

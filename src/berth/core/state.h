@@ -26,6 +26,7 @@ struct Job {
   ServerClass job_class = ServerClass::chat;
   std::string client;
   std::optional<Footprint> need;
+  std::optional<JobId> parent;  ///< it is a tool call of this job
   Instant arrived;
   bool running = false;
   bool cancelled = false;  ///< Cancel was sent; the work may still run
@@ -36,7 +37,8 @@ struct Waiting {
   JobId id;
   ServerClass job_class = ServerClass::chat;
   Instant arrived;
-  bool has_need = false;  ///< it needs more than its server's footprint
+  bool has_need = false;    ///< it needs more than its server's footprint
+  bool has_parent = false;  ///< it is a tool call
 
   bool operator==(const Waiting&) const = default;
 };
@@ -109,6 +111,7 @@ struct State {
   Config config;
   std::vector<Server> servers;
   std::map<JobId, Job> jobs;
+  std::size_t tool_calls = 0;  ///< how many of them have a parent
   std::vector<Claim> claims;
   Ledger ledger;
   std::vector<PoolSample>

@@ -2,8 +2,13 @@
 #include "berth/core/turns.h"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
 
 #include "berth/base/assert.h"
+#include "berth/core/planted.h"
 
 namespace berth::core {
 namespace {
@@ -29,7 +34,8 @@ std::int32_t home_group(ServerClass job_class) {
 }  // namespace
 
 std::int32_t aged_class(const Waiting& job, Instant now, const Policy& policy) {
-  const auto steps = (now - job.arrived) / policy.ageing;
+  const auto steps =
+      is_planted(Planted::ageing_forgotten) ? 0 : (now - job.arrived) / policy.ageing;
   return static_cast<std::int32_t>(
       std::max<std::int64_t>(static_cast<std::int64_t>(job.job_class) - steps, 0));
 }
@@ -74,6 +80,84 @@ std::optional<Instant> turn_ends(const State& state, const Server& victim, Durat
   if (!victim.served_in_turn) return kNever;
   const Duration linger = std::min(policy.turn_linger_max, round_trip / kTurnLingerShare);
   return std::min(lasted, victim.idle_since + linger);
+}
+
+namespace {
+
+/// All servers that compete with `server` for memory, directly or through others, itself included.
+std::vector<ServerId> rivals_of(const State& state, ServerId server) {
+  std::vector<ServerId> rivals = {server};
+  for (std::size_t i = 0; i < rivals.size(); ++i) {
+    for (std::uint32_t k = 0; k < state.servers.size(); ++k) {
+      const Server& each = state.servers[k];
+      const bool seen = std::find(rivals.begin(), rivals.end(), ServerId{k}) != rivals.end();
+      const bool gone = each.wanted == Wanted::off && each.state == ServerState::absent;
+      const Footprint& mine = state.server(rivals[i]).config.footprint;
+      if (!seen && !gone && each.config.footprint.touches(mine)) rivals.push_back(ServerId{k});
+    }
+  }
+  return rivals;
+}
+
+/// The longest that a running job of the server keeps it from leaving; nothing: no limit.
+std::optional<Duration> longest_job(const ServerConfig& config) {
+  if (config.job_class != ServerClass::chat || !config.drain_limit) return config.job_limit;
+  return config.job_limit ? std::min(*config.drain_limit, *config.job_limit) : *config.drain_limit;
+}
+
+/// Why no bound can be given while `rival` is as it is; empty: it can.
+std::string hindrance_of(const State& state, ServerId rival, ServerId server) {
+  const Server& each = state.server(rival);
+  const std::string& name = each.config.name;
+  if (each.pinned && rival != server) return fmt::format("server \"{}\" is pinned", name);
+  if (each.state == ServerState::unkillable) {
+    return fmt::format("server \"{}\" does not die", name);
+  }
+  if (!longest_job(each.config)) return fmt::format("jobs of server \"{}\" have no limit", name);
+  for (const PoolSample& sample : state.sample) {
+    if (sample.foreign.count == 0 || each.config.footprint.in(sample.pool).count == 0) continue;
+    return fmt::format("{} of pool \"{}\" are used by others", to_text(sample.foreign),
+                       state.config.pools[sample.pool.value].name);
+  }
+  for (const JobId job : each.running) {
+    const bool waits = std::any_of(state.jobs.begin(), state.jobs.end(),
+                                   [job](const auto& entry) { return entry.second.parent == job; });
+    if (waits) return fmt::format("job {} waits for its tool call", job.value);
+  }
+  return "";
+}
+
+}  // namespace
+
+Bound bound_of(const State& state, ServerId server, ServerClass job_class, std::size_t before) {
+  const std::vector<ServerId> rivals = rivals_of(state, server);
+  Duration swap{0};
+  Duration second{0};
+  Duration chat{0};
+  Duration other{0};
+  for (const ServerId id : rivals) {
+    std::string hindrance = hindrance_of(state, id, server);
+    if (!hindrance.empty()) return {std::nullopt, std::move(hindrance)};
+    const Server& each = state.server(id);
+    const Duration s = swap_time(state, each);
+    second = std::max(second, std::min(s, swap));
+    swap = std::max(swap, s);
+    Duration& longest = each.config.job_class == ServerClass::chat ? chat : other;
+    longest = std::max(longest, *longest_job(each.config));
+  }
+  const Policy& policy = state.config.policy;
+  const auto m = static_cast<std::int64_t>(rivals.size());
+  const auto slots = static_cast<std::size_t>(state.server(server).config.slots);
+  const auto turns = static_cast<std::int64_t>((before + slots - 1) / slots) * m + m - 1;
+  const std::optional<Duration> own = state.server(server).config.job_limit;
+  if (before > 0 && !own) {
+    const std::string& name = state.server(server).config.name;
+    return {std::nullopt, fmt::format("jobs of server \"{}\" have no limit", name)};
+  }
+  // Those before it in its own queue are not drained: they take what they take.
+  const Duration drain = std::max(chat + other, before > 0 ? *own : Duration{0});
+  const Duration turn = swap + policy.patience * (swap + second) + drain;
+  return {static_cast<std::int64_t>(job_class) * policy.ageing + turns * turn + swap + drain, ""};
 }
 
 HomeOrder home_order(ServerId id, const Server& server) {

@@ -4,6 +4,7 @@
 
 #include <compare>
 #include <optional>
+#include <string>
 
 #include "berth/core/state.h"
 
@@ -50,5 +51,20 @@ struct HomeOrder {
 };
 
 HomeOrder home_order(ServerId id, const Server& server);
+
+/// Until when a server with a waiting job is served.
+struct Bound {
+  std::optional<Duration> within;  ///< from the job's arrival
+  std::string why_not;             ///< where there is none: "no bound, because ..."
+};
+
+/// Returns the bound of a job of `job_class` that finds `before` jobs in the queue of `server`:
+///
+///     levels x ageing + (M-1)(S + L + e) + S + e + ceil(before / slots) x M(S + L + e)
+///
+/// M servers share memory with it, one after the other; S and R are the largest swap and pair, L =
+/// patience x R, e the longest drain (a chat and another job), levels the classes above its own.
+/// Source: design section 6, rule 9.
+Bound bound_of(const State& state, ServerId server, ServerClass job_class, std::size_t before);
 
 }  // namespace berth::core

@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "berth/core/turns.h"
+
 namespace berth::sim {
 namespace {
 
@@ -17,6 +19,8 @@ using core::Wanted;
 __extension__ using Wide = __int128;
 
 constexpr Bytes kBarrierSlack = 64_MiB;
+/// Commits, samples and timers, which no bound counts.
+constexpr Duration kBesides = 200ms;
 
 /// wanted on first; then LLM, image, video, the rest; then the order of the configuration.
 auto home(const core::State& state, ServerId id) {
@@ -51,7 +55,9 @@ std::int64_t doubled(Duration first, std::int32_t times, Duration most) {
 }  // namespace
 
 Checks::Checks(const Ground& ground)
-    : ground_(ground), shadows_(ground.world->config.servers.size()) {
+    : ground_(ground),
+      shadows_(ground.world->config.servers.size()),
+      bound_(has_bound(*ground.world)) {
   for (std::size_t i = 0; i < shadows_.size(); ++i)
     shadows_[i].off = ground.world->config.servers[i].wanted == Wanted::off;
 }
@@ -101,6 +107,8 @@ std::optional<std::string> Checks::after(const core::State& state, const core::E
     std::visit([&](const auto& a) { check(state, event, a); }, action);
   check_states(state, event);
   check_debts(state);
+  check_calls(state);
+  if (bound_) check_bound(state);
   return broken_;
 }
 
@@ -120,8 +128,8 @@ void Checks::check(const core::State& state, const core::Event&, const core::Dis
     if (job.server != action.server) continue;
     // Earlier in the same class: the ids count arrivals.
     const bool earlier =
-        id < action.job && job.state == JobTruth::State::queued &&
-        job.job_class == found->second.job_class &&
+        id < action.job && !found->second.parent && !job.parent &&
+        job.state == JobTruth::State::queued && job.job_class == found->second.job_class &&
         std::any_of(server.queue.begin(), server.queue.end(),
                     [waiting = id](const core::Waiting& each) { return each.id == waiting; });
     if (earlier) {
@@ -349,7 +357,9 @@ void Checks::check_victim(const core::State& state, const core::Claim& claim,
   if (!row || (!row->displaced && row->wanted != Wanted::on)) {
     broken(fmt::format("commit: {} is stopped before its displacement is written", who));
   }
-  if (std::exchange(shadow.skip, false)) {
+  // A server that the user started while it drained leaves undisplaced, owed as wanted on: no
+  // waiver of a displacement is used up.
+  if (victim.displaced && std::exchange(shadow.skip, false)) {
     shadow.cleared = true;
   } else if (!shadow.cleared) {
     shadow.debt = true;
@@ -430,6 +440,66 @@ void Checks::check_debts(const core::State& state) {
       broken(
           fmt::format("I6: {} was put out and its displacement is forgotten", server.config.name));
     }
+  }
+}
+
+/// Rule 6: no call waits for a claim that waits for the call's own caller.
+void Checks::check_calls(const core::State& state) {
+  for (const auto& [id, job] : ground_.jobs) {
+    if (!job.parent || job.state != JobTruth::State::queued) continue;
+    const auto caller = ground_.jobs.find(*job.parent);
+    const core::Server& server = state.server(job.server);
+    const bool rejected = !state.jobs.contains(id);
+    if (caller == ground_.jobs.end() || rejected || server.state == ServerState::ready) continue;
+    const std::vector<JobId>& runs = state.server(caller->second.server).running;
+    if (std::find(runs.begin(), runs.end(), caller->first) == runs.end()) continue;
+    for (const core::Claim& claim : state.claims) {
+      const bool waits_for_it = claim.need.touches(server.config.footprint);
+      if (!waits_for_it || !has(claim.victims, caller->second.server)) continue;
+      broken(fmt::format("rule 6: call {} waits for the place of its caller {} on {}", id.value,
+                         caller->first.value, name(caller->second.server)));
+    }
+  }
+}
+
+/// The printed bounds, with the world's true swap times and job lengths.
+void Checks::compute_bounds(const core::State& state) {
+  core::State known = state;
+  Duration stop{0};
+  for (const Traits& each : ground_.world->traits)
+    stop = std::max(stop, each.stop);
+  for (std::uint32_t i = 0; i < shadows_.size(); ++i) {
+    const Traits& traits = ground_.world->traits[i];
+    known.servers[i].swap = stop + traits.start + kBesides;
+    known.servers[i].config.job_limit = traits.work + kBesides;
+  }
+  for (std::uint32_t i = 0; i < shadows_.size(); ++i) {
+    for (std::size_t k = 0; k < kClasses; ++k) {
+      const auto job_class = static_cast<core::ServerClass>(k);
+      const core::Bound bound = core::bound_of(known, ServerId{i}, job_class, 0);
+      shadows_[i].bounds[k] = bound.within.value_or(Duration::max());
+    }
+  }
+  bounds_known_ = true;
+}
+
+/// I11: no server with a waiting job goes unserved for longer than the bound.
+void Checks::check_bound(const core::State& state) {
+  if (!bounds_known_) compute_bounds(state);
+  for (std::uint32_t i = 0; i < shadows_.size(); ++i) {
+    Shadow& shadow = shadows_[i];
+    const core::Server& server = state.servers[i];
+    const bool served = !server.running.empty() || server.last_served == ground_.now;
+    if (server.queue.empty() || served) shadow.unserved_since.reset();
+    if (server.queue.empty() || served) continue;
+    if (!shadow.unserved_since) shadow.unserved_since = ground_.now;
+    std::size_t worst = 0;
+    for (const core::Waiting& job : server.queue)
+      worst = std::max(worst, static_cast<std::size_t>(job.job_class));
+    const Duration unserved = ground_.now - *shadow.unserved_since;
+    if (unserved <= shadow.bounds[worst]) continue;
+    broken(fmt::format("bound: {} was not served for {}, its bound is {}", server.config.name,
+                       berth::to_text(unserved), berth::to_text(shadow.bounds[worst])));
   }
 }
 

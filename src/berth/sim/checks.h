@@ -3,6 +3,8 @@
 // from the promises, not from the scheduler: where both do a sum, they do it apart.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -33,6 +35,8 @@ class Checks {
   [[nodiscard]] std::optional<std::string> at_rest(const core::State& state) const;
 
  private:
+  static constexpr std::size_t kClasses = 4;
+
   struct Shadow {
     core::ServerState state = core::ServerState::absent;
     bool off = false;         ///< the user's word
@@ -43,7 +47,9 @@ class Checks {
     bool starts_free = true;  ///< no start has failed since the user or a success
     std::int32_t failures = 0;
     std::optional<Instant> failed_at;
-    std::optional<Instant> closed_at;  ///< its gate
+    std::optional<Instant> closed_at;       ///< its gate
+    std::optional<Instant> unserved_since;  ///< somebody waits since then
+    std::array<Duration, kClasses> bounds{};
   };
 
   void broken(std::string what);
@@ -63,6 +69,9 @@ class Checks {
   void check_states(const core::State& state, const core::Event& event);
   void check_ledger(const core::State& state);
   void check_debts(const core::State& state);
+  void check_calls(const core::State& state);
+  void compute_bounds(const core::State& state);
+  void check_bound(const core::State& state);
   void note_user(const core::State& state, const core::UserAsked& event);
   [[nodiscard]] const std::string& name(ServerId id) const {
     return ground_.world->config.servers[id.value].name;
@@ -71,6 +80,8 @@ class Checks {
   const Ground& ground_;
   std::vector<Shadow> shadows_;
   std::optional<std::string> broken_;
+  bool bounds_known_ = false;
+  bool bound_;                    ///< is there one in this world
   std::vector<ServerId> placed_;  ///< started by this step, in order
 };
 

@@ -29,6 +29,8 @@ struct JobTruth {
   core::ServerClass job_class = core::ServerClass::chat;
   State state = State::queued;
   Generation generation;  ///< of the server that it runs on
+  std::optional<JobId> parent;
+  std::optional<JobId> call;  ///< its tool call, which it waits for
 };
 
 struct Ground {

@@ -48,7 +48,11 @@ constexpr std::string_view kBugs[] = {"none",
                                       "restore_while_displacer_works",
                                       "no_barrier_on_the_way_back",
                                       "two_starts_after_recovery",
-                                      "home_order_ignored"};
+                                      "home_order_ignored",
+                                      "ageing_forgotten",
+                                      "claim_when_gates_close",
+                                      "victims_only_idle",
+                                      "child_checked_against_own_plan"};
 
 std::optional<std::uint64_t> number(const char* text) {
   std::uint64_t value = 0;

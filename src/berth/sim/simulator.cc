@@ -79,6 +79,7 @@ bool Simulator::is_for_core(Kind kind) {
     case Kind::work_done:
     case Kind::exit_told:
     case Kind::deaf_told:
+    case Kind::call:
       return true;
     case Kind::stale:
     case Kind::arrival:
@@ -137,6 +138,9 @@ void Simulator::happen(const Due& due) {
       return arrive(due);
     case Kind::leaves:
       if (heard) leave(due);
+      return;
+    case Kind::call:
+      if (heard) call_tool(due);
       return;
     case Kind::memory_back:
       if (Process* process = ground_.find(due.server, due.generation)) {
@@ -294,6 +298,12 @@ void Simulator::take(const core::Dispatch& action) {
   job.generation = action.generation;
   const Duration longest = world_.traits[action.server.value].work;
   const core::JobEnd how = rng_.chance(50) ? core::JobEnd::failed : core::JobEnd::done;
+  const bool chat = world_.config.servers[action.server.value].job_class == core::ServerClass::chat;
+  if (chat && chance(world_.faults.tool_calls)) {  // it ends when its call has been answered
+    job.call = JobId{++last_job_};
+    return push(rng_.between(Duration{1ms}, longest),
+                {.kind = Kind::call, .generation = action.generation, .job = action.job});
+  }
   push(rng_.between(Duration{1ms}, longest),
        {.kind = Kind::work_done, .job = action.job, .how = how});
 }
@@ -469,7 +479,23 @@ void Simulator::work_ended(const Due& due) {
 }
 
 void Simulator::finish(JobId id) {
+  const std::optional<JobId> parent = ground_.jobs.at(id).parent;
   ground_.jobs.erase(id);
+  if (!parent || !ground_.jobs.contains(*parent)) return;
+  push(rng_.between(Duration{1ms}, Duration{500ms}), {.kind = Kind::work_done, .job = *parent});
+}
+
+/// A running chat asks another server, or its own, and waits for the answer.
+void Simulator::call_tool(const Due& due) {
+  const auto parent = ground_.jobs.find(due.job);
+  if (parent == ground_.jobs.end() || parent->second.state != JobTruth::State::running) return;
+  const JobId id = *parent->second.call;
+  const ServerId server{static_cast<std::uint32_t>(rng_.below(world_.config.servers.size()))};
+  const core::ServerClass job_class = world_.config.servers[server.value].job_class;
+  hit(Probe::tool_call);
+  ground_.jobs.emplace(id, JobTruth{.server = server, .job_class = job_class, .parent = due.job});
+  feed(core::JobArrived{
+      .job = id, .server = server, .job_class = job_class, .client = "sim", .parent = due.job});
 }
 
 void Simulator::change_foreign() {

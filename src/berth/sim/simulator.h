@@ -46,6 +46,7 @@ class Simulator {
     deaf_told,
     stale,
     arrival,
+    call,
     leaves,
     memory_back,
     dies,
@@ -104,6 +105,7 @@ class Simulator {
   void work_ended(const Due& due);
   void arrive(const Due& due);
   void leave(const Due& due);
+  void call_tool(const Due& due);
   void change_foreign();
   void user_acts();
   void feed_stale();

@@ -108,6 +108,7 @@ void Simulator::probe_event(const core::Event& event) {
 
 void Simulator::probe_state() {
   const core::State& state = core_->state();
+  if (has_bound(world_)) hit(Probe::bound_checked);
   if (state.claims.size() >= 2) hit(Probe::two_claims);
   if (state.ledger.any(core::EntryState::stuck)) hit(Probe::memory_stuck);
   const auto& servers = state.servers;

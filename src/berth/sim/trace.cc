@@ -52,8 +52,9 @@ std::string ids(const std::vector<core::Waiting>& list) {
 
 struct EventText {
   std::string operator()(const core::JobArrived& e) const {
-    return fmt::format("job {} arrives for {} class {}", e.job.value, e.server.value,
-                       number(e.job_class));
+    return fmt::format("job {} arrives for {} class {}{}", e.job.value, e.server.value,
+                       number(e.job_class),
+                       e.parent ? fmt::format(" called by {}", e.parent->value) : "");
   }
   std::string operator()(const core::JobWithdrawn& e) const {
     return fmt::format("job {} withdrawn", e.job.value);

@@ -26,7 +26,7 @@ int maybe(Rng& rng, int per_mille_max) {
 
 Faults make_faults(Rng& rng) {
   Faults f;
-  if (rng.chance(100)) return f;  // a world in which all goes well
+  if (rng.chance(250)) return f;  // a world in which all goes well: the bound must hold
   f.start_refused = maybe(rng, 200);
   f.dies_starting = maybe(rng, 200);
   f.never_ready = maybe(rng, 60);
@@ -48,6 +48,7 @@ Faults make_faults(Rng& rng) {
   f.user = maybe(rng, 40);
   f.host_crash = maybe(rng, 12);
   f.cancel_slow = maybe(rng, 300);
+  f.tool_calls = maybe(rng, 300);
   f.unattributed = rng.chance(300);
   return f;
 }
@@ -146,6 +147,17 @@ std::vector<Stream> make_streams(Rng& rng, const core::Config& config) {
 
 }  // namespace
 
+bool has_bound(const World& world) {
+  const Faults& f = world.faults;
+  const int troubles[] = {f.start_refused, f.dies_starting, f.never_ready,  f.dies_ready,
+                          f.unresponsive,  f.unkillable,    f.ignores_term, f.memory_late,
+                          f.memory_sticks, f.memory_partly, f.foreign,      f.commit_fails,
+                          f.sample_lost,   f.sample_late,   f.user,         f.host_crash,
+                          f.tool_calls,    f.cancel_slow};
+  return world.config.pools.size() == 1 &&
+         std::all_of(std::begin(troubles), std::end(troubles), [](int each) { return each == 0; });
+}
+
 World make_world(std::uint64_t seed) {
   Rng rng(seed);
   World world;
@@ -196,11 +208,12 @@ std::string to_text(const World& world) {
   text += fmt::format(
       "faults: refused {} dies starting {} never ready {} dies ready {} deaf {} dies stopping {} "
       "ignores TERM {} unkillable {} late {} sticks {} partly {} foreign {} commit {} restore {} "
-      "lost {} late sample {} stale {} leaves {} user {} crash {} slow cancel {} unattributed {}\n",
+      "lost {} late sample {} stale {} leaves {} user {} crash {} slow cancel {} unattributed {} "
+      "tool calls {}\n",
       f.start_refused, f.dies_starting, f.never_ready, f.dies_ready, f.unresponsive,
       f.dies_stopping, f.ignores_term, f.unkillable, f.memory_late, f.memory_sticks,
       f.memory_partly, f.foreign, f.commit_fails, f.restore_fails, f.sample_lost, f.sample_late,
-      f.stale, f.client_leaves, f.user, f.host_crash, f.cancel_slow, f.unattributed);
+      f.stale, f.client_leaves, f.user, f.host_crash, f.cancel_slow, f.unattributed, f.tool_calls);
   return text;
 }
 

@@ -42,6 +42,7 @@ struct Faults {
   int user = 0;
   int host_crash = 0;
   int cancel_slow = 0;
+  int tool_calls = 0;         ///< not a fault, but just as hard on an order of events
   bool unattributed = false;  ///< what outlives its process is in use, but nobody's in the sample
 };
 
@@ -63,6 +64,9 @@ struct World {
   Faults faults;
   std::int64_t events_max = 0;  ///< then the faults stop and everything must come to rest
 };
+
+/// Does everything go well in this world, so that the printed bound must hold?
+bool has_bound(const World& world);
 
 /// Expands a seed. The same seed is the same world with every compiler.
 World make_world(std::uint64_t seed);
