@@ -109,14 +109,6 @@ class PicturesThatGoWrong(E2eTest):
         self.assertIn("job_limit", reply.json()["error"]["message"])
         self.serves_again(berth)
 
-    def test_an_image_server_that_does_not_start_is_an_answer_with_its_last_words(self):
-        berth = self.berth(faults="die_start").up()
-        berth.wait_state("chat", "ready")
-        reply = berth.picture()
-        self.assertEqual(503, reply.status)
-        self.assertIn("exit code 1", reply.json()["error"]["message"])
-        self.serves_again(berth)
-
     def test_a_client_that_leaves_while_the_llm_drains_leaves_everything_as_it_was(self):
         berth = self.berth().up()
         pid = berth.wait_state("chat", "ready")["pid"]
