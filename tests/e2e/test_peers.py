@@ -191,8 +191,10 @@ exec "{BIN}/sd-server-standin" "$@"
         self.ready(berth)
         flag.touch()
         self.assertEqual(200, berth.picture().status)
-        wait_for("it loads", lambda: berth.server("chat")["state"] == "starting")
-        berth.down()
+        wait_for("it loads", lambda: not flag.exists())
+        self.assertEqual("starting", berth.server("chat")["state"])
+        os.kill(berth.process.pid, signal.SIGTERM)  # `berth down` would look for orphans itself
+        self.assertEqual(0, berth.wait_killed())
         self.assertEqual([], berth.processes(), "no orphan")
         self.assertEqual("image", berth.rows()["chat"]["displaced_by"], "and it is owed its return")
         berth.up().wait_state("chat", "ready")
