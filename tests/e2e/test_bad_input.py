@@ -174,12 +174,12 @@ class Programs(BadInputTest):
                      "`/bin/true --help` lists no options; is it the right program?",
                      binary="/bin/true")
 
-    def test_an_option_that_the_binary_does_not_know_is_named_with_the_binary(self):
+    def test_a_binary_that_cannot_save_is_named_with_the_key_that_does_without(self):
         old = self.program('case "$*" in *--help*) {server} --help | sed /^--slot-save-path/d;;'
                            ' *) exec {server} "$@";; esac\n')
         self.refused(503, "option_unknown",
-                     f'"{old}" does not know the option --slot-save-path; use another version of '
-                     "it or take the option out of the configuration", binary=old)
+                     f'"{old}" cannot save conversations (it has no --slot-save-path); set '
+                     "server.chat.keep_kv = false, or use a newer llama-server", binary=old)
 
     def test_an_extra_argument_that_the_binary_does_not_know_is_named(self):
         server = real_llama()[0]

@@ -167,7 +167,7 @@ exec "{BIN}/sd-server-standin" "$@"
         berth.wait_step("row_cleared")
         gone = self.time_of(berth, "newcomer_gone")
         self.assertGreater(gone, self.time_of(berth, "newcomer_stopping") + 1e9, "it took long")
-        self.assertLess(picture.ended_at, self.time_of(berth, "newcomer_stopping"))
+        self.assertLess(picture.ended_at, gone - 1e9)
 
     def test_own_memory_is_not_foreign(self):
         # What the picture server holds leaves no room for a second one: it must not be counted

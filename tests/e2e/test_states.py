@@ -2,11 +2,9 @@
 """Each named state of the LLM when a picture is asked for, and pictures that go wrong
 (issue 3, must show 4)."""
 
-import os
 import unittest
-from pathlib import Path
 
-from harness import E2eTest, Later, Stream, wait_for
+from harness import E2eTest, Stream, wait_for
 
 
 def moves(berth, server=None):
