@@ -169,18 +169,6 @@ class WhatDown(KeeperTest):
         self.assertFalse(lives(berth.process.pid))
         self.assertEqual([], berth.processes())
 
-    def test_stops_includes_an_llm_that_is_just_coming_back(self):
-        flag = f"{self.folder()}/slow"
-        berth = self.fast(llm_arguments=["--standin-faults", f"once={flag}:slow_load=60"])
-        self.ready(berth)
-        Path(flag).touch()
-        self.assertEqual(200, berth.picture().status)
-        wait_for("it loads", lambda: berth.server("chat")["state"] == "starting")
-        berth.down()
-        self.assertEqual([], berth.processes(), "no orphan")
-        self.assertEqual("image", berth.rows()["chat"]["displaced_by"], "and it is owed its return")
-        berth.up().wait_state("chat", "ready")
-
     def test_stops_includes_a_keeper_that_does_not_answer(self):
         berth = self.fast()
         pid = self.ready(berth)

@@ -96,6 +96,35 @@ class OnDemand(RecoveryTest):
         self.assertEqual(200, berth.picture().status)
         self.assertEqual([1], berth.starts("image"))
 
+    def test_alive_and_drawing_for_a_dead_client_is_adopted_once_the_picture_is_drawn(self):
+        berth = self.fast(wanted="on_demand", step_ms=60)
+        berth.up()
+        berth.picture_later()
+        wait_for("it draws", lambda: berth.record("progress", "diffusion"))
+        kill_berth(berth)
+        pid, begun = record_of(berth, "image")["pid"], len(berth.journal())
+        berth.up()
+        log = (place(berth, "image") / "log").read_text()
+        self.assertIn("generate_image completed", log, "it works for nobody once Berth is up")
+        self.assertEqual(pid, berth.wait_state("image", "ready")["pid"])
+        told = [r["step"] for r in berth.journal()[begun:] if r["name"] == "diffusion"]
+        self.assertNotIn(1, told, "what Berth told before it was killed is not told again")
+        self.assertEqual(200, berth.picture().status)
+
+    def test_alive_and_drawing_for_a_dead_client_without_end_is_stopped(self):
+        berth = self.fast(wanted="on_demand", faults="hang_image")
+        berth.up()
+        berth.picture_later()
+        berth.wait_step("dispatched")
+        log = place(berth, "image") / "log"
+        wait_for("it draws", lambda: "generating image" in log.read_text())
+        kill_berth(berth)
+        pid = record_of(berth, "image")["pid"]
+        berth.up()
+        berth.wait_state("image", "absent")
+        self.assertFalse(lives(pid))
+        self.assertIn("recovered_stopping", self.decisions(berth, "image"))
+
     def test_not_there_means_nothing_is_done(self):
         berth, _ = self.with_picture_server()
         self.end_server(berth, "image")

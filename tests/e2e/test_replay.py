@@ -82,11 +82,6 @@ class AJournalIsReplayed(E2eTest):
         self.assertEqual(66, done.returncode)
         self.assertIn("cat journal.jsonl.1 journal.jsonl", done.stderr)
 
-    def test_its_help_fits_eighty_columns(self):
-        berth = self.berth()
-        for line in berth.cli("replay", "--help").stdout.splitlines():
-            self.assertLessEqual(len(line), 80, line)
-
     def cycle(self):
         berth = self.berth().up()
         berth.wait_state("chat", "ready")

@@ -183,6 +183,68 @@ TEST(Sessions, ListAZombieWithNoMemory) {
   EXPECT_EQ(memories->front().pss, Bytes{0});
 }
 
+/// A child in a session of its own whose helper stays when it ends. The helper is forked twice and
+/// is in a process group of its own, so that only its session tells whose it is.
+class ChildWithHelper {
+ public:
+  explicit ChildWithHelper(bool leaves_session) {
+    int told[2];
+    if (::pipe(told) != 0) return;
+    session_ = ::fork();
+    if (session_ == 0) run(leaves_session, told[1]);
+    ::close(told[1]);
+    if (::read(told[0], &helper_, sizeof helper_) != sizeof helper_) helper_ = 0;
+    ::close(told[0]);
+    ::waitpid(session_, nullptr, 0);
+  }
+  ~ChildWithHelper() {
+    if (helper_ > 0) ::kill(helper_, SIGKILL);
+  }
+  ChildWithHelper(const ChildWithHelper&) = delete;
+  ChildWithHelper& operator=(const ChildWithHelper&) = delete;
+
+  [[nodiscard]] pid_t session() const { return session_; }
+  [[nodiscard]] pid_t helper() const { return helper_; }
+
+ private:
+  [[noreturn]] static void run(bool leaves_session, int told) {
+    ::setsid();
+    const pid_t middle = ::fork();
+    if (middle != 0) ::_exit(::waitpid(middle, nullptr, 0) == middle ? 0 : 1);
+    if (::fork() != 0) ::_exit(0);
+    if (leaves_session) ::setsid();
+    ::setpgid(0, 0);  // the leader of a session is one of a group already
+    const pid_t self = ::getpid();
+    if (::write(told, &self, sizeof self) != sizeof self) ::_exit(1);
+    while (true)
+      ::pause();
+  }
+
+  pid_t session_ = 0;
+  pid_t helper_ = 0;
+};
+
+TEST(Sessions, HoldAHelperThatWasForkedTwiceIntoAGroupOfItsOwn) {
+  const ChildWithHelper child(/*leaves_session=*/false);
+  ASSERT_GT(child.helper(), 0);
+  ASSERT_NE(::getpgid(child.helper()), child.session());
+  const pid_t sessions[] = {child.session()};
+  const auto memories = read_sessions(sessions);
+  ASSERT_TRUE(memories) << memories.error().message;
+  ASSERT_EQ(memories->size(), 1u);
+  EXPECT_EQ(memories->front().pid, child.helper());
+  EXPECT_GT(memories->front().pss, Bytes{0});
+}
+
+TEST(Sessions, DoNotHoldWhoLeftThemForASessionOfTheirOwn) {
+  const ChildWithHelper child(/*leaves_session=*/true);
+  ASSERT_GT(child.helper(), 0);
+  const pid_t sessions[] = {child.session()};
+  EXPECT_THAT(*read_sessions(sessions), ElementsAre());
+  const pid_t own[] = {child.helper()};
+  EXPECT_EQ(read_sessions(own)->size(), 1u);
+}
+
 TEST(Sessions, LeaveOutWhoIsGoneAndWhoBelongsToOthers) {
   Child gone(std::size_t{1} << 20);
   const Child other(std::size_t{1} << 20);

@@ -136,6 +136,10 @@ void Process::on_line(std::function<void(std::string_view)> line) {
   impl_->subscribe(impl_, std::move(line));
 }
 
+asio::awaitable<void> Process::read_log() {
+  return Impl::pump_log(impl_);
+}
+
 std::vector<std::string> Process::log_tail(int lines) const {
   return process::log_tail(directory(), lines);
 }

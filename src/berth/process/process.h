@@ -82,6 +82,9 @@ class Process {
   /// erase sequence) is a line too. Never called from inside on_line() itself; may destroy the
   /// Process.
   void on_line(std::function<void(std::string_view)> line);
+  /// Returns when on_line() has seen every line that stands in the log now: of an adopted server
+  /// that can be many. At once if nobody asked for the lines.
+  boost::asio::awaitable<void> read_log();
   /// Returns the last `lines` lines of the log, oldest first, read from the files now.
   [[nodiscard]] std::vector<std::string> log_tail(int lines) const;
 

@@ -42,6 +42,8 @@ class Process::Impl {
   [[nodiscard]] const std::string& directory() const { return directory_; }
   void skip_log() { log_.skip_to_end(); }
   void subscribe(const Pointer& self, LineFunction line);
+  /// Reads the log to its end. Several may do so by turns; each line is told once.
+  static boost::asio::awaitable<void> pump_log(Pointer self);
 
  private:
   using Descriptor = boost::asio::posix::stream_descriptor;
@@ -50,7 +52,6 @@ class Process::Impl {
   static boost::asio::awaitable<void> follow_keeper(Pointer self);
   static boost::asio::awaitable<void> follow_server(Pointer self);
   static boost::asio::awaitable<ExitStatus> await_exit_file(Pointer self);
-  static boost::asio::awaitable<void> pump_log(Pointer self);
   void call_subscribers(std::string_view line);
   void drain_inotify();
   Status set_watch(std::uint32_t events);

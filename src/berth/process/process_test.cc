@@ -99,6 +99,25 @@ TEST_F(ProcessTest, LinesThatAreThereAlreadyComeAfterTheSubscriptionNotInsideIt)
   EXPECT_EQ(lines_inside, 0);
 }
 
+boost::asio::awaitable<bool> has_read_log(Process& process) {
+  co_await process.read_log();
+  co_return true;
+}
+
+TEST_F(ProcessTest, ALongLogOfAnAdoptedServerIsReadToItsEnd) {
+  ASSERT_TRUE(start_ready(options({"wait"})));
+  std::string text;
+  for (int i = 0; i < 100'000; ++i)
+    text += "a line of earlier\n";
+  write_text(directory() + "/log", text);
+  const auto adopted = adopt(LogFrom::beginning);
+  ASSERT_TRUE(adopted) << adopted.error().message;
+  int lines = 0;
+  (*adopted)->on_line([&](std::string_view) { ++lines; });
+  EXPECT_TRUE(run(has_read_log(**adopted)));
+  EXPECT_EQ(lines, 1 + 100'000);
+}
+
 TEST_F(ProcessTest, TheLogKeepsToItsLimit) {
   StartOptions start_options = options({"lines", "3000"});
   start_options.log_limit = Bytes{8192};

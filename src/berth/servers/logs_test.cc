@@ -78,6 +78,13 @@ TEST(SdLog, KnowsTheStagesOfAPicture) {
   EXPECT_FALSE(log.drawing());
 }
 
+TEST(SdLog, HasAPictureThatFailsEndToo) {
+  SdLog log;
+  log.take("[INFO ] stable-diffusion.cpp:5679 - generating image: 1/2 - seed 42");
+  log.take("[ERROR] stable-diffusion.cpp:5716 - sampling for image 1/2 failed after 0.51s");
+  EXPECT_FALSE(log.drawing());
+}
+
 TEST(SdLog, TakesNoOtherLineForProgress) {
   SdLog log;
   for (const char* line :

@@ -39,7 +39,8 @@ std::optional<Progress> read_bar(std::string_view line) {
 std::optional<Progress> SdLog::take(std::string_view line) {
   if (has(line, "listening on")) listening_ = true;
   if (has(line, "generating image:")) drawing_ = true;
-  if (has(line, "generate_image completed") || has(line, "generate_image failed")) {
+  const bool failed = has(line, "sampling for image ") && has(line, " failed after ");
+  if (failed || has(line, "generate_image completed") || has(line, "generate_image failed")) {
     drawing_ = false;
   }
   if (has(line, "decoding ") && has(line, " latents")) return Progress{.stage = "decoding"};

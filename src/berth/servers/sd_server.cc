@@ -25,6 +25,9 @@ namespace {
 constexpr std::string_view kPortFlag = "--listen-port";
 /// An idle sd-server with 2 GB of weights leaves within 0.4 s of TERM (reference/engines.md 4).
 constexpr Duration kTermGrace = 2s;
+/// A picture of an earlier Berth's client gets this long; to load the weights again takes no
+/// longer.
+constexpr Duration kOrphanGrace = 2s;
 
 /// Returns a loopback port that is free now. It can be lost until the server binds it; the start
 /// then fails with the server's own words and is tried again with another one.
@@ -40,6 +43,11 @@ Result<std::uint16_t> free_port() {
   if (fd >= 0) ::close(fd);
   if (!ok) return fail(ErrorCode::io, fmt::format("no free port on loopback: {}", strerror(error)));
   return ntohs(address.sin_port);
+}
+
+Task<void> expire(std::shared_ptr<Event> timeout, Duration limit) {
+  co_await delay(limit);
+  timeout->set();
 }
 
 }  // namespace
@@ -83,7 +91,7 @@ SupervisedKind SdServer::kind() {
 
 void SdServer::on_line(std::string_view line) {
   const auto progress = log_.take(line);
-  if (progress && on_progress) on_progress(*progress);
+  if (progress && on_progress && !replaying_) on_progress(*progress);
   if (log_.listening()) listening_.set();
   log_changed_.set();
   log_changed_.reset();
@@ -159,10 +167,30 @@ Task<Status> SdServer::adopt(Generation generation, process::LaunchSpec launch) 
   launch_ = std::move(launch);
   read_port();
   log_.reset();
+  replaying_ = true;
   auto adopted = co_await supervised_.adopt(generation);
+  replaying_ = false;
   if (!adopted) co_return adopted;
+  const bool draws = co_await draws_after(kOrphanGrace);
+  if (draws) {
+    co_return fail(ErrorCode::deadline,
+                   fmt::format("server \"{}\" of an earlier run draws for nobody", name_));
+  }
   supervised_.watch_exit();
   co_return Status{};
+}
+
+/// Waits until it draws no more or `limit` is over. Returns whether it lives and draws on.
+Task<bool> SdServer::draws_after(Duration limit) {
+  const Executor executor = co_await this_executor();
+  const std::shared_ptr<Event> exited = supervised_.exit_event();
+  const auto timeout = std::make_shared<Event>();
+  if (log_.drawing()) spawn(executor, expire(timeout, limit));
+  while (supervised_.running() && log_.drawing() && !timeout->is_set()) {
+    std::vector<Event*> events = {&log_changed_, exited.get(), timeout.get()};
+    co_await wait_any(std::move(events));
+  }
+  co_return supervised_.running() && log_.drawing();
 }
 
 http::Endpoint SdServer::endpoint() const {
@@ -180,8 +208,7 @@ class SdServer::Picture final : public Work {
   explicit Picture(SdServer& server)
       : server_(server),
         exited_(server.supervised_.exit_event()),
-        begun_(std::chrono::steady_clock::now()),
-        timeout_(std::make_shared<Event>()) {}
+        begun_(std::chrono::steady_clock::now()) {}
 
   void on_piece(std::string_view) override {}
 
@@ -189,15 +216,10 @@ class SdServer::Picture final : public Work {
   /// is awaited; a server that never ends is killed, and the exit is reported like any other.
   Task<void> ended(bool reply_complete) override {
     if (reply_complete) co_return;
-    const Executor executor = co_await this_executor();
     const Duration worked = std::chrono::steady_clock::now() - begun_;
     const Duration left = std::max(server_.job_limit_ - worked, Duration{0});
-    spawn(executor, expire(timeout_, left));
-    while (server_.supervised_.running() && server_.log_.drawing() && !timeout_->is_set()) {
-      std::vector<Event*> events = what_can_end_it();
-      co_await wait_any(std::move(events));
-    }
-    if (!server_.supervised_.running() || !server_.log_.drawing()) co_return;
+    const bool draws = co_await server_.draws_after(left);
+    if (!draws) co_return;
     static_cast<void>(server_.supervised_.process()->signal(SIGKILL));
     co_await exited_->wait();
   }
@@ -205,19 +227,9 @@ class SdServer::Picture final : public Work {
   Task<bool> server_died(Duration limit) override { return exited_->wait_for(limit); }
 
  private:
-  static Task<void> expire(std::shared_ptr<Event> timeout, Duration limit) {
-    co_await delay(limit);
-    timeout->set();
-  }
-
-  std::vector<Event*> what_can_end_it() {
-    return {&server_.log_changed_, exited_.get(), timeout_.get()};
-  }
-
   SdServer& server_;
   std::shared_ptr<Event> exited_;
   std::chrono::steady_clock::time_point begun_;
-  std::shared_ptr<Event> timeout_;
 };
 
 std::unique_ptr<Work> SdServer::begin_work(const http::Request&) {

@@ -43,6 +43,7 @@ class SdServer final : public Adapter {
   void on_line(std::string_view line);
   void step(std::string_view name, std::string detail);
   Task<bool> healthy(Duration limit);
+  Task<bool> draws_after(Duration limit);
   void read_port();
 
   std::string name_;
@@ -54,7 +55,8 @@ class SdServer final : public Adapter {
   process::LaunchSpec launch_;
   SdLog log_;
   Event listening_;
-  Event log_changed_;  // pulsed with each line
+  Event log_changed_;       // pulsed with each line
+  bool replaying_ = false;  // the log of an adopted server tells of pictures that are over
   std::uint16_t port_ = 0;
 };
 

@@ -109,6 +109,7 @@ Task<Status> Supervised::adopt(Generation generation) {
       process::LogFrom::beginning);
   if (!adopted) co_return fail(adopted.error());
   take(executor, std::move(*adopted), generation);
+  co_await process()->read_log();
   const bool ok = co_await kind_.answers(kAskLimit);
   if (ok) co_return Status{};
   co_return fail(ErrorCode::deadline,
