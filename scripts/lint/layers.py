@@ -24,7 +24,7 @@ LAYERS = {
     "gateway": ["host", "http", "config", "core", "servers/adapter.h"],
     "client": ["http"],
     "pipeline": ["client", "config"],
-    "sim": ["core", "config"],
+    "sim": ["core"],
 }
 # The keeper is the other half of process/: they share the layout of the keeper's directory.
 PRIVATE_ALLOWED = {"apps/berth-keeper": "process"}

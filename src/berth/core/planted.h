@@ -4,25 +4,39 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 namespace berth::core {
 
+// clang-format off
+#define BERTH_PLANTED(X) \
+  X(none) \
+  X(stop_before_commit) \
+  X(memory_free_on_exit) \
+  X(displacement_lost_on_cancel) \
+  X(stale_generation_accepted) \
+  X(backfill_past_the_claim) \
+  X(user_stop_ignored) \
+  X(restore_while_displacer_works) \
+  X(no_barrier_on_the_way_back) \
+  X(two_starts_after_recovery) \
+  X(home_order_ignored) \
+  X(ageing_forgotten) \
+  X(claim_when_gates_close) \
+  X(victims_only_idle) \
+  X(child_checked_against_own_plan)
+// clang-format on
+
 enum class Planted : std::uint8_t {
-  none,
-  stop_before_commit,
-  memory_free_on_exit,
-  displacement_lost_on_cancel,
-  stale_generation_accepted,
-  backfill_past_the_claim,
-  user_stop_ignored,
-  restore_while_displacer_works,
-  no_barrier_on_the_way_back,
-  two_starts_after_recovery,
-  home_order_ignored,
-  ageing_forgotten,
-  claim_when_gates_close,
-  victims_only_idle,
-  child_checked_against_own_plan,
+#define X(name) name,
+  BERTH_PLANTED(X)
+#undef X
+};
+
+inline constexpr std::string_view kPlantedNames[] = {
+#define X(name) #name,
+    BERTH_PLANTED(X)
+#undef X
 };
 
 #if defined(BERTH_PLANTED_BUGS)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "berth/gateway/jobs.h"
 
+#include <charconv>
 #include <utility>
 
 #include <fmt/format.h>
@@ -31,6 +32,8 @@ constexpr int kReplaysMax = 1;
 constexpr int kUnsentMax = 3;
 
 constexpr std::string_view kJobHeader = "X-Berth-Job";
+constexpr std::string_view kParentHeader = "X-Berth-Parent";
+constexpr std::size_t kHeaderShown = 40;
 
 /// What a job needs until its work is over. The handler may be gone by then, and the client too.
 struct Running {
@@ -63,6 +66,23 @@ std::string client_of(const http::Request& request) {
   if (name) return std::string(*name);
   const std::string_view agent = request.headers.get("User-Agent").value_or("");
   return std::string(agent.substr(0, agent.find(' ')));
+}
+
+/// The job that waits for this request: a number that a reply carried in X-Berth-Job.
+/// Errors: bad_request, naming the header.
+Result<std::optional<JobId>> parent_of(const http::Request& request) {
+  const std::optional<std::string_view> text = request.headers.get(kParentHeader);
+  if (!text) return std::optional<JobId>{};
+  std::uint64_t value = 0;
+  const char* end = text->data() + text->size();
+  const auto [at, errc] = std::from_chars(text->data(), end, value);
+  if (errc != std::errc{} || at != end) {
+    return fail(ErrorCode::bad_request,
+                fmt::format("{} is \"{}\"; it takes the number that the caller's reply carries in "
+                            "{}",
+                            kParentHeader, text->substr(0, kHeaderShown), kJobHeader));
+  }
+  return std::optional(JobId{value});
 }
 
 /// Takes out what is between the client and us: credentials, cookies, and what makes a server talk
@@ -198,12 +218,19 @@ Task<Outcome> run_job(Call call, RunningPtr running, ServerId server) {
 /// a job of its own.
 Task<void> serve(Call call, ServerId server) {
   const ErrorForm form = call.route().errors;
+  const auto parent = parent_of(call.exchange.request());
+  if (!parent) {
+    http::Response refusal = error_reply(form, parent.error());
+    static_cast<void>(co_await call.exchange.respond(std::move(refusal)));
+    co_return;
+  }
   Retries retries;
   while (true) {
     host::JobRequest wanted{
         .server = server,
         .job_class = call.host().config().core.servers.at(server.value).job_class,
-        .client = client_of(call.exchange.request())};
+        .client = client_of(call.exchange.request()),
+        .parent = *parent};
     const auto running =
         std::make_shared<Running>(call.context, call.host().submit(std::move(wanted)));
     const JobId job = running->job->id();

@@ -101,6 +101,23 @@ TEST_F(JobsTest, CredentialsAndOriginsStayAwayFromServers) {
   EXPECT_EQ(job().request.client, "a test");
 }
 
+TEST_F(JobsTest, AToolCallNamesTheJobThatWaitsForIt) {
+  http::Request request{.method = "POST", .target = "/v1/messages", .headers = {}, .body = "{}"};
+  request.headers.set("X-Berth-Parent", "41");
+  ASSERT_EQ(world_.ask(world_.main(), request).status, 200);
+  EXPECT_EQ(job().request.parent, JobId{41});
+  EXPECT_FALSE(world_.seen.at(0).headers.contains("X-Berth-Parent"));
+}
+
+TEST_F(JobsTest, AParentThatIsNoNumberIsAnErrorThatNamesTheHeader) {
+  http::Request request{.method = "POST", .target = "/v1/messages", .headers = {}, .body = "{}"};
+  request.headers.set("X-Berth-Parent", "chat-41");
+  const http::Response reply = world_.ask(world_.main(), request);
+  EXPECT_EQ(reply.status, 400);
+  EXPECT_THAT(reply.body, AllOf(HasSubstr("X-Berth-Parent"), HasSubstr("chat-41")));
+  EXPECT_THAT(world_.host.jobs, IsEmpty());
+}
+
 TEST_F(JobsTest, APictureIsAJobOfTheImageServer) {
   ASSERT_EQ(world_.post(world_.main(), "/v1/images/generations", R"({"prompt":"x"})").status, 200);
   EXPECT_EQ(job().request.server, kImage);

@@ -29,6 +29,7 @@ struct JobRequest {
   ServerId server;
   core::ServerClass job_class = core::ServerClass::chat;
   std::string client;  ///< from X-Berth-Client, else the peer's address; for people
+  std::optional<JobId> parent;  ///< it is a tool call of this job (X-Berth-Parent)
 };
 
 /// A job between its arrival and its end. Made by Host::submit(); destroying it withdraws the job.

@@ -106,7 +106,8 @@ std::unique_ptr<Job> HostImpl::submit(JobRequest request) {
   post(core::JobArrived{.job = job->id,
                         .server = request.server,
                         .job_class = request.job_class,
-                        .client = request.client});
+                        .client = request.client,
+                        .parent = request.parent});
   return std::make_unique<JobImpl>(*this, job);
 }
 

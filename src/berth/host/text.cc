@@ -89,6 +89,8 @@ std::string_view name(core::Reason reason) {
       return "recovered_never_stopped";
     case core::Reason::recovered_stopping:
       return "recovered_stopping";
+    case core::Reason::waits_for_itself:
+      return "waits_for_itself";
   }
   return kNoName;
 }
@@ -307,7 +309,7 @@ std::string sentence(const core::Announce& decision, const core::Config& config)
       return fmt::format("{} will not be brought back unasked from its next (or this) displacement",
                          server);
     case core::Reason::commit_failed:
-      return fmt::format("nothing was touched for {}: {}", server, error_text(decision));
+      return fmt::format("the row of {} could not be written: {}", server, error_text(decision));
     case core::Reason::recovered_adopted:
       return fmt::format("{} was found alive and is taken over", server);
     case core::Reason::recovered_never_stopped:
@@ -315,6 +317,8 @@ std::string sentence(const core::Announce& decision, const core::Config& config)
     case core::Reason::recovered_stopping:
       return fmt::format("{} was found alive but is not wanted or does not answer; it is stopped",
                          server);
+    case core::Reason::waits_for_itself:
+      return error_text(decision);
   }
   return "";
 }

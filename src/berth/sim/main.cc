@@ -38,22 +38,6 @@ struct Options {
   std::string plant;
 };
 
-constexpr std::string_view kBugs[] = {"none",
-                                      "stop_before_commit",
-                                      "memory_free_on_exit",
-                                      "displacement_lost_on_cancel",
-                                      "stale_generation_accepted",
-                                      "backfill_past_the_claim",
-                                      "user_stop_ignored",
-                                      "restore_while_displacer_works",
-                                      "no_barrier_on_the_way_back",
-                                      "two_starts_after_recovery",
-                                      "home_order_ignored",
-                                      "ageing_forgotten",
-                                      "claim_when_gates_close",
-                                      "victims_only_idle",
-                                      "child_checked_against_own_plan"};
-
 std::optional<std::uint64_t> number(const char* text) {
   std::uint64_t value = 0;
   const char* end = text + std::strlen(text);
@@ -101,15 +85,16 @@ std::optional<Options> parse(int argc, char** argv) {
 }
 
 bool plant(const std::string& name) {
-  const auto found = std::find(std::begin(kBugs), std::end(kBugs), name);
-  if (found == std::end(kBugs)) {
+  const auto found =
+      std::find(std::begin(core::kPlantedNames), std::end(core::kPlantedNames), name);
+  if (found == std::end(core::kPlantedNames)) {
     std::fprintf(stderr, "berth-sim: no bug is called \"%s\"; choose one of:\n", name.c_str());
-    for (const std::string_view bug : kBugs)
+    for (const std::string_view bug : core::kPlantedNames)
       std::fprintf(stderr, "  %s\n", std::string(bug).c_str());
     return false;
   }
 #if defined(BERTH_PLANTED_BUGS)
-  core::planted_bug = static_cast<core::Planted>(found - std::begin(kBugs));
+  core::planted_bug = static_cast<core::Planted>(found - std::begin(core::kPlantedNames));
   return true;
 #else
   std::fputs("berth-sim: this build has no planted bugs; configure with -DBERTH_PLANTED_BUGS=ON\n",
