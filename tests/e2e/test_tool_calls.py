@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tool call inside the LLM's own turn (design section 6, rule 6), with a real llama-server."""
+
+import time
+import unittest
+
+from harness import E2eTest
+
+AT_ONCE = 2.0  # seconds; the caller streams for longer and the drain limit is minutes
+
+
+class ToolCalls(E2eTest):
+    def caller(self, berth):
+        """A reply that runs, and the number of its job."""
+        stream = berth.stream("Tell me a long story.", max_tokens=400)
+        stream.begun.wait(60)
+        self.assertEqual(200, stream.status)
+        return stream, stream.headers["X-Berth-Job"]
+
+    def call(self, berth, parent):
+        asked = time.monotonic()
+        reply = berth.post("/v1/images/generations",
+                           {"model": "image", "prompt": "a harbour", "size": "64x64"},
+                           {"X-Berth-Parent": parent})
+        return reply, time.monotonic() - asked
+
+    def test_a_call_that_needs_its_callers_place_is_answered_409_at_once(self):
+        berth = self.berth().up()
+        berth.wait_state("chat", "ready")
+        stream, job = self.caller(berth)
+        reply, took = self.call(berth, job)
+        self.assertEqual(409, reply.status)
+        self.assertEqual("conflict", reply.json()["error"]["code"])
+        self.assertIn(f"<- {job}", reply.json()["error"]["message"])
+        self.assertLess(took, AT_ONCE)
+        self.assertTrue(stream.is_alive(), "its caller goes on")
+        stream.leave()
+        self.assertEqual(1, len(berth.starts("chat")), "nothing was displaced for it")
+
+    def test_a_call_runs_where_both_fit(self):
+        berth = self.berth(capacity=1200).up()
+        berth.wait_state("chat", "ready")
+        stream, job = self.caller(berth)
+        reply, _ = self.call(berth, job)
+        self.assertEqual(200, reply.status)
+        stream.leave()
+
+    def test_without_the_header_it_waits_like_any_other(self):
+        berth = self.berth().up()
+        berth.wait_state("chat", "ready")
+        stream, _ = self.caller(berth)
+        picture = berth.picture_later()
+        stream.leave()
+        self.assertEqual(200, picture.get().status)
+
+
+if __name__ == "__main__":
+    unittest.main()
