@@ -30,12 +30,19 @@ std::string displacement(const ServerInfo& server) {
   return fmt::format("displaced by {}{}, {}", server.displaced_by, since, then);
 }
 
+/// How long somebody waits at most, where somebody waits.
+std::string bound_of(const ServerInfo& server) {
+  if (server.bound) return fmt::format("served within {} at the latest", to_text(*server.bound));
+  return fmt::format("no bound, because {}", server.no_bound_because);
+}
+
 /// What a person should know of the server, in one line.
 std::string note_of(const ServerInfo& server) {
   std::vector<std::string> parts;
   if (server.displaced) parts.push_back(displacement(server));
   if (server.wanted == "off") parts.push_back("stopped by the user");
   if (!server.gate_open) parts.emplace_back("new requests wait");
+  if (server.waiting > 0) parts.push_back(bound_of(server));
   if (!server.state_note.empty()) parts.push_back(server.state_note);
   if (!server.failure.empty()) parts.push_back(server.failure);
   return fmt::format("{}", fmt::join(parts, "; "));

@@ -86,6 +86,8 @@ ServerInfo server_in(const json::object& object) {
   members.take("footprint_bytes", server.footprint);
   members.take("running", server.running);
   members.take("waiting", server.waiting);
+  server.bound = milliseconds_in(members, "bound_ms");
+  members.take("no_bound_because", server.no_bound_because);
   members.take("front_port", server.front_port);
   members.take("state_note", server.state_note);
   members.take("failure", server.failure);

@@ -28,6 +28,8 @@ struct ServerInfo {
   Bytes footprint;
   std::int64_t running = 0;
   std::int64_t waiting = 0;
+  std::optional<Duration> bound;  ///< a request that comes now is served within this
+  std::string no_bound_because;
   std::int64_t front_port = 0;  ///< 0: it has none
   std::string state_note;
   std::string failure;

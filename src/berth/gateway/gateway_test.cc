@@ -85,6 +85,7 @@ TEST_F(GatewayTest, StatusTellsEverythingOfTheHost) {
   chat.displaced_for = 12s;
   chat.footprint = 2_GiB;
   chat.waiting = 1;
+  chat.bound = 26s;
   world_.host.shown.servers = {chat};
   world_.host.shown.pools = {{.name = "ram", .kind = "capped", .capacity = 8_GiB, .limit = 6_GiB}};
   const auto status = parsed(world_.get(world_.control(), "/api/v1/status"));
@@ -97,6 +98,7 @@ TEST_F(GatewayTest, StatusTellsEverythingOfTheHost) {
   EXPECT_EQ(server.at("footprint_bytes"), (2_GiB).count);
   EXPECT_TRUE(server.at("used_bytes").is_null());
   EXPECT_EQ(server.at("waiting"), 1);
+  EXPECT_EQ(server.at("bound_ms"), 26'000);
   EXPECT_EQ(status.at("pools").at(0).at("limit_bytes"), (6_GiB).count);
 }
 

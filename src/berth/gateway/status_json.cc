@@ -32,6 +32,9 @@ boost::json::object server_object(const host::ServerStatus& server) {
   object["footprint_source"] = server.footprint_source;
   object["running"] = server.running;
   object["waiting"] = server.waiting;
+  object["bound_ms"] = nullptr;
+  if (server.bound) object["bound_ms"] = milliseconds(*server.bound);
+  object["no_bound_because"] = server.no_bound_because;
   object["front_port"] = server.front_port;
   object["state_note"] = server.state_note;
   object["failure"] = server.failure;

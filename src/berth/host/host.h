@@ -28,7 +28,7 @@ namespace berth::host {
 struct JobRequest {
   ServerId server;
   core::ServerClass job_class = core::ServerClass::chat;
-  std::string client;  ///< from X-Berth-Client, else the peer's address; for people
+  std::string client;           ///< from X-Berth-Client, else the peer's address; for people
   std::optional<JobId> parent;  ///< it is a tool call of this job (X-Berth-Parent)
 };
 
@@ -78,6 +78,8 @@ struct ServerStatus {
   bool displaced = false;
   std::string displaced_by;
   std::optional<Duration> displaced_for;  ///< how long ago it was put out
+  std::optional<Duration> bound;          ///< a request that comes now is served within this
+  std::string no_bound_because;           ///< where there is no bound
   bool gate_open = true;
   Generation generation;
   std::optional<std::int64_t> pid;

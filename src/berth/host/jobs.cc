@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "berth/core/admission.h"
+#include "berth/core/turns.h"
 #include "berth/host/host_impl.h"
 #include "berth/host/text.h"
 #include "berth/host/world.h"
@@ -180,6 +181,10 @@ HostStatus HostImpl::status() const {
     each.front_port = slots_[i]->front_port;
     each.state_note = slots_[i]->adapter->state_note();
     each.failure = text_of(server.failure);
+    core::Bound bound =
+        core::bound_of(state(), ServerId{i}, server.config.job_class, server.queue.size());
+    each.bound = bound.within;
+    each.no_bound_because = std::move(bound.why_not);
     out.servers.push_back(std::move(each));
   }
   for (std::uint32_t i = 0; i < core_config_.pools.size(); ++i) {

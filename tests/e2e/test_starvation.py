@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One busy model must not starve the others: two real llama-servers of which only one fits."""
+
+import threading
+import time
+import unittest
+
+from harness import THREADS, Berth, E2eTest, real_llama
+
+BOUND_MAX = 30.0  # seconds
+SECONDS = 15  # for which two clients keep A busy
+
+
+def two_models():
+    server, model = real_llama()
+    one = f'''
+[server.{{name}}]
+kind = "llama-server"
+binary = "{server}"
+model = "{model}"
+memory = "300MiB"
+context = {{context}}
+threads = {THREADS}
+job_limit = "8s"
+port = 0
+'''
+    return ('[pool.ram]\nkind = "capped"\ncapacity = "600MiB"\n' +
+            one.format(name="a", context=1024) + one.format(name="b", context=2048) +
+            '[policy]\nageing = "2s"\nswap_guess = "1500ms"\n')
+
+
+class OneBusyModel(E2eTest):
+    def keep_busy(self, berth, replies, end):
+        while time.monotonic() < end:
+            replies.append(berth.chat("Tell me of the sea.", model="a", max_tokens=24).status)
+
+    def test_does_not_starve_the_other_and_the_bound_printed_before_holds(self):
+        berth = Berth(two_models())
+        self.addCleanup(berth.close)
+        berth.up()
+        self.assertEqual(200, berth.chat("Hi", model="a").status)
+        bound = berth.server("b")["bound_ms"] / 1000
+        self.assertLessEqual(bound, BOUND_MAX)
+        replies, end = [], time.monotonic() + SECONDS
+        clients = [threading.Thread(target=self.keep_busy, args=(berth, replies, end))
+                   for _ in range(2)]
+        for client in clients:
+            client.start()
+        time.sleep(1)  # both are at it; what is measured begins here
+        asked = time.monotonic()
+        answer = berth.chat("And of the mountains?", model="b")
+        waited = time.monotonic() - asked
+        self.assertTrue(any(client.is_alive() for client in clients), "A was busy all the time")
+        for client in clients:
+            client.join()
+        print(f"b was answered after {waited:.1f} s, its bound was {bound:.1f} s; "
+              f"a answered {len(replies)} requests", flush=True)
+        self.assertEqual(200, answer.status)
+        self.assertLessEqual(waited, bound)
+        self.assertEqual({200}, set(replies), "A lost nothing")
+        self.assertGreater(len(replies), 3)
+
+
+if __name__ == "__main__":
+    unittest.main()
