@@ -5,7 +5,7 @@ import threading
 import time
 import unittest
 
-from harness import THREADS, Berth, E2eTest, real_llama
+from harness import THREADS, Berth, E2eTest, real_llama, wait_for
 
 BOUND_MAX = 30.0  # seconds
 SECONDS = 15  # for which two clients keep A busy
@@ -46,7 +46,7 @@ class OneBusyModel(E2eTest):
                    for _ in range(2)]
         for client in clients:
             client.start()
-        time.sleep(1)  # both are at it; what is measured begins here
+        wait_for("both are at it", lambda: len(replies) >= 2)
         asked = time.monotonic()
         answer = berth.chat("And of the mountains?", model="b")
         waited = time.monotonic() - asked
