@@ -263,6 +263,16 @@ class Programs(BadInputTest):
             berth.record("step", "warning", "chat")["text"])
         self.assertEqual(200, berth.chat("Hi").status)
 
+    def test_a_program_is_asked_for_its_devices_once_and_not_between_two_servers(self):
+        asked = Path(self.folder(), "asked")
+        program = self.program(f'case "$*" in *--list-devices*) echo >> {asked};; esac\n'
+                               f'exec {real_llama()[0]} "$@"\n')
+        berth = self.berth(binary=program, llm_extra="gpu_layers = 5").up()
+        berth.wait_state("chat", "ready")
+        self.assertEqual(200, berth.picture().status)
+        berth.wait_step("row_cleared")
+        self.assertEqual("\n", asked.read_text())
+
 
 class FullDisk(BadInputTest):
     def full_disk(self):

@@ -114,8 +114,8 @@ Result<std::unique_ptr<Journal>> Journal::open(const std::string& path) {
 Journal::Journal(std::string path, int fd, std::int64_t size)
     : path_(std::move(path)), fd_(fd), size_(size) {
   char last = '\n';
-  static_cast<void>(::pread(fd_, &last, 1, size_ - 1));  // an empty file has none
-  torn_ = last != '\n';
+  const bool read = size_ > 0 && ::pread(fd_, &last, 1, size_ - 1) == 1;
+  torn_ = read && last != '\n';
 }
 
 Journal::~Journal() {

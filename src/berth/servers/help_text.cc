@@ -16,6 +16,7 @@ namespace berth::servers {
 namespace {
 
 constexpr Duration kHelpDeadline = 20s;
+constexpr Duration kListDevicesDeadline = 10s;
 constexpr std::size_t kIndentMax = 2;
 
 bool is_option_start(std::string_view text) {
@@ -60,14 +61,30 @@ std::set<std::string> options_in_help(std::string_view help) {
   return known;
 }
 
-Task<Result<std::set<std::string>>> HelpCache::options_of(std::string binary) {
+Result<HelpCache::Key> HelpCache::key_of(const std::string& binary) {
   struct stat info {};
   if (::stat(binary.c_str(), &info) != 0) {
-    co_return fail(ErrorCode::binary_missing,
-                   fmt::format("\"{}\" cannot be run: {}", binary, strerror(errno)));
+    return fail(ErrorCode::binary_missing,
+                fmt::format("\"{}\" cannot be run: {}", binary, strerror(errno)));
   }
-  const Key key{binary, info.st_size, info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec};
-  const auto found = known_.find(key);
+  return Key{binary, info.st_size, info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec};
+}
+
+Task<std::string> HelpCache::devices_of(std::string binary) {
+  const Result<Key> key = key_of(binary);
+  if (!key) co_return "";
+  const auto found = devices_.find(*key);
+  if (found != devices_.end()) co_return found->second;
+  std::vector<std::string> argv = words(binary, "--list-devices");
+  auto devices = co_await capture(std::move(argv), server_environment(), kListDevicesDeadline);
+  if (devices) devices_[*key] = *devices;
+  co_return devices.value_or("");
+}
+
+Task<Result<std::set<std::string>>> HelpCache::options_of(std::string binary) {
+  const Result<Key> key = key_of(binary);
+  if (!key) co_return fail(key.error());
+  const auto found = known_.find(*key);
   if (found != known_.end()) co_return found->second;
   std::vector<std::string> argv = words(binary, "--help");
   auto help = co_await capture(std::move(argv), server_environment(), kHelpDeadline);
@@ -77,7 +94,7 @@ Task<Result<std::set<std::string>>> HelpCache::options_of(std::string binary) {
     co_return fail(ErrorCode::binary_missing,
                    fmt::format("`{} --help` lists no options; is it the right program?", binary));
   }
-  known_[key] = options;
+  known_[*key] = options;
   co_return options;
 }
 

@@ -21,7 +21,6 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t kSocketPathMax = 107;
-constexpr Duration kListDevicesDeadline = 10s;
 /// TERM of an idle server takes 20 to 140 ms; after this it is hanging (observed, section 4).
 constexpr Duration kTermGrace = 2s;
 /// A slot whose client left is released within a second unless it evaluates a prompt.
@@ -216,19 +215,20 @@ Task<Result<process::LaunchSpec>> LlamaServer::launch_spec() {
   }
   const Status checked = check_options(*known, spec.argv);
   if (!checked) co_return fail(checked.error());
+  co_await warn_about_gpu(*binary);
   co_return spec;
 }
 
 /// `-ngl` without a GPU is accepted in silence by the server (observed, section 7); we say it.
-Task<void> LlamaServer::warn_about_gpu() {
+/// Said before anybody is put out: between two servers no time is left for a driver's answer.
+Task<void> LlamaServer::warn_about_gpu(std::string binary) {
   if (options_.gpu_layers.value_or(0) == 0) co_return;
-  std::vector<std::string> argv = words(launch_.argv.front(), "--list-devices");
-  auto devices = co_await capture(std::move(argv), launch_.environment, kListDevicesDeadline);
-  if (!devices || devices->find("(none)") == std::string::npos) co_return;
+  const std::string devices = co_await help_->devices_of(binary);
+  if (devices.find("(none)") == std::string::npos) co_return;
   step("warning",
        fmt::format("gpu_layers is set, but \"{}\" sees no GPU: server \"{}\" runs on the "
                    "CPU; take gpu_layers out or install a build for your GPU",
-                   launch_.argv.front(), name_));
+                   binary, name_));
 }
 
 // ---- Start --------------------------------------------------------------------------------------
@@ -238,7 +238,6 @@ Task<Result<Started>> LlamaServer::start(StartContext context) {
   generation_ = context.generation;
   log_.reset();
   loaded_.reset();
-  co_await warn_about_gpu();
   // A stale socket makes the server exit with 1. Nobody else can listen there: the directory is
   // ours alone and the previous generation is gone.
   ::unlink(socket_path(places_, name_).c_str());
@@ -258,12 +257,21 @@ Task<bool> LlamaServer::healthy(Duration limit) {
   co_return reply.has_value() && reply->status == 200;
 }
 
+/// The same program with the same arguments and model replies the same: a server that comes back is
+/// not asked again while somebody waits for it.
 Task<void> LlamaServer::remember_reads() {
+  auto owner = co_await slot_owner(launch_);
+  if (owner && reads_owner_ == *owner) co_return;
+  reads_owner_.reset();
+  bool complete = true;
   const Executor executor = co_await this_executor();
   for (const char* path : kReads) {
     auto reply = co_await http::fetch(executor, endpoint(), get(path), kCallLimit);
-    if (reply && reply->status == 200) reads_[path] = reply->body;
+    const bool ok = reply && reply->status == 200;
+    if (ok) reads_[path] = reply->body;
+    complete = complete && ok;
   }
+  if (owner && complete) reads_owner_ = *owner;
 }
 
 // ---- Stop ---------------------------------------------------------------------------------------

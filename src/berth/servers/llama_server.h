@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,7 +49,7 @@ class LlamaServer final : public Adapter {
   void step(std::string_view name, std::string detail);
   Task<bool> healthy(Duration limit);
   Task<void> remember_reads();
-  Task<void> warn_about_gpu();
+  Task<void> warn_about_gpu(std::string binary);
   Task<Status> wait_released(std::size_t others, Duration deadline);
   Task<void> save_slots();
   Task<Result<SavedSlot>> save_slot(int slot);
@@ -69,6 +70,7 @@ class LlamaServer final : public Adapter {
   Event slots_changed_;  // pulsed: a slot was released
   std::size_t open_requests_ = 0;
   std::map<std::string, std::string, std::less<>> reads_;
+  std::optional<SlotOwner> reads_owner_;  ///< who gave all of them
   std::string note_;
   bool restorable_ = true;  // false: a restore was seen to have no effect
   bool restored_unproven_ = false;
