@@ -52,7 +52,6 @@ TEST(SeedScenarios, OnEightGigabytesOfVramTheLlmIsOffloadedAroundEachPictureAndC
       Simulator(evening(core::PoolKind::device, Bytes{8'000'000'000}), probes).run();
   EXPECT_FALSE(outcome.violation) << *outcome.violation;
   EXPECT_GT(probes[static_cast<std::size_t>(Probe::oversize)], 3U) << "8.3 GB on an 8 GB card";
-  EXPECT_EQ(0U, probes[static_cast<std::size_t>(Probe::offload)]);
   EXPECT_GT(probes[static_cast<std::size_t>(Probe::restored)], 3U);
 }
 
