@@ -382,6 +382,10 @@ Task<Result<SavedSlot>> LlamaServer::save_slot(int slot) {
 }
 
 Task<Result<SlotOwner>> LlamaServer::slot_owner(const process::LaunchSpec& launch) {
+  if (launch.argv.empty()) {  // found alive, and no row says how it was started
+    co_return fail(ErrorCode::not_found,
+                   fmt::format("no row says how server \"{}\" was started", name_));
+  }
   auto binary = file_identity(launch.argv.front());
   if (!binary) co_return fail(binary.error());
   auto model = file_identity(options_.model);
