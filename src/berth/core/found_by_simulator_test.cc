@@ -14,23 +14,6 @@ using testing::IsEmpty;
 using enum ServerClass;
 using What = UserAsked::What;
 
-/// The LLM is resident and idle for an hour.
-Driver settled(Config config = card_of_ten()) {
-  Driver driver(std::move(config));
-  driver.pass(1h);
-  driver.forget_story();
-  return driver;
-}
-
-/// The LLM was put out and the picture is being drawn.
-Driver drawing(Config config = card_of_ten()) {
-  Driver driver = settled(std::move(config));
-  driver.ask(kSd, image);
-  driver.pass(10s);
-  driver.forget_story();
-  return driver;
-}
-
 /// Adds a server and returns its id.
 ServerId add(Config& config, std::string name, ServerClass job_class, Footprint footprint,
              Wanted wanted = Wanted::on_demand) {

@@ -15,29 +15,12 @@ using testing::IsEmpty;
 using enum ServerClass;
 using What = UserAsked::What;
 
-/// The LLM is resident and idle for an hour.
-Driver settled(Config config = card_of_ten()) {
-  Driver driver(std::move(config));
-  driver.pass(1h);
-  driver.forget_story();
-  return driver;
-}
-
-/// The LLM was put out and the picture is being drawn.
-Driver drawing(Config config = card_of_ten()) {
-  Driver driver = settled(std::move(config));
-  driver.ask(kSd, image);
-  driver.pass(10s);
-  driver.forget_story();
-  return driver;
-}
-
 TEST(Peers, StartingLlmIsSeenByTheDecision) {
   Driver d(card_of_ten());
   d.pass(1s);
   ASSERT_EQ(d.state(kLlm), ServerState::starting);
   d.ask(kSd, image);
-  d.pass(30s);
+  d.pass(20s);
   EXPECT_THAT(d.story(), ElementsAre("up llm", "down llm", "up sd", "run 1"));
 }
 
@@ -69,30 +52,45 @@ TEST(Peers, UserStartWhileDisplacedEndsTheDisplacement) {
 }
 
 TEST(Peers, UserStopWhileDisplacedIsHonoured) {
-  Driver d = drawing();
+  Driver d = settled();
+  d.ask(kSd, image);
+  d.pass(10s);
   d.user(What::stop, kLlm);
   d.end(JobId{1});
   d.pass(24h);
-  EXPECT_EQ(d.state(kLlm), ServerState::absent);
+  EXPECT_THAT(d.story(), ElementsAre("down llm", "up sd", "run 1"));
+  EXPECT_EQ(d.row(kLlm).displaced, std::nullopt);
   EXPECT_EQ(d.row(kLlm).wanted, Wanted::off);
 }
 
 TEST(Peers, ClearSavedStateWhileDisplacedMeansNoRestore) {
-  Driver d = drawing();
-  d.user(What::clear_saved_state, kLlm);
+  Driver d = settled(card_of_ten(Wanted::on_demand));
+  d.ask(kLlm, chat);
+  d.pass(1h);
   d.end(JobId{1});
+  d.pass(1h);
+  d.forget_story();
+  d.ask(kSd, image);
+  d.pass(10s);
+  d.user(What::clear_saved_state, kLlm);
+  d.end(JobId{2});
   d.pass(24h);
-  EXPECT_EQ(d.state(kLlm), ServerState::absent);
+  EXPECT_THAT(d.story(), ElementsAre("down llm", "up sd", "run 2"));
 }
 
 TEST(Peers, ClearSavedStateWhenNothingIsDisplacedSkipsTheNextRestore) {
-  Driver d = settled();
+  Driver d = settled(card_of_ten(Wanted::on_demand));
+  d.ask(kLlm, chat);
+  d.pass(1h);
+  d.end(JobId{1});
   d.user(What::clear_saved_state, kLlm);
+  d.pass(1h);
   d.ask(kSd, image);
   d.pass(10s);
-  d.end(JobId{1});
+  d.end(JobId{2});
   d.pass(24h);
   EXPECT_EQ(d.state(kLlm), ServerState::absent);
+  EXPECT_FALSE(d.row(kLlm).skip_next_restore);
 }
 
 TEST(Peers, NoResurrectionAfterStop) {

@@ -212,4 +212,21 @@ class Driver {
   std::uint64_t last_job_ = 0;
 };
 
+/// The LLM is resident and idle for an hour: longer than S, R and every linger.
+inline Driver settled(Config config = card_of_ten()) {
+  Driver driver(std::move(config));
+  driver.pass(1h);
+  driver.forget_story();
+  return driver;
+}
+
+/// The LLM was put out and the picture is being drawn.
+inline Driver drawing(Config config = card_of_ten()) {
+  Driver driver = settled(std::move(config));
+  driver.ask(kSd, ServerClass::image);
+  driver.pass(10s);
+  driver.forget_story();
+  return driver;
+}
+
 }  // namespace berth::core

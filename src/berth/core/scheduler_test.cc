@@ -18,14 +18,6 @@ using What = UserAsked::What;
 /// S is 4 s for either server, and 1 s more for the other's stop: R is at most 10 s.
 constexpr Duration kLonger = 1h;
 
-/// The LLM is resident and idle for an hour.
-Driver settled(Config config = card_of_ten()) {
-  Driver driver(std::move(config));
-  driver.pass(kLonger);
-  driver.forget_story();
-  return driver;
-}
-
 // ---- The first walk of design section 13 --------------------------------------------------------
 
 TEST(Walk, SeedCycleWithTwoChats) {
@@ -235,27 +227,6 @@ TEST(Scheduler, AnAbsentLlmIsNotBroughtBackByAPicture) {
   EXPECT_THAT(d.story(), ElementsAre("up sd", "run 1"));
 }
 
-TEST(Scheduler, UserStopWhileDisplacedIsHonoured) {
-  Driver d = settled();
-  d.ask(kSd, image);
-  d.pass(10s);
-  d.user(What::stop, kLlm);
-  d.end(JobId{1});
-  d.pass(24h);
-  EXPECT_THAT(d.story(), ElementsAre("down llm", "up sd", "run 1"));
-  EXPECT_EQ(d.row(kLlm).displaced, std::nullopt);
-  EXPECT_EQ(d.row(kLlm).wanted, Wanted::off);
-}
-
-TEST(Scheduler, AStartingLlmIsAwaitedAndThenDisplaced) {
-  Driver d(card_of_ten());
-  d.pass(1s);
-  ASSERT_EQ(d.state(kLlm), ServerState::starting);
-  d.ask(kSd, image);
-  d.pass(20s);
-  EXPECT_THAT(d.story(), ElementsAre("up llm", "down llm", "up sd", "run 1"));
-}
-
 TEST(Scheduler, ASecondPictureWhileTheFirstIsDrawnCostsNoSecondOffload) {
   Driver d = settled();
   d.ask(kSd, image);
@@ -332,36 +303,6 @@ TEST(Scheduler, NoServerIsToldToStopBeforeItsRowIsWritten) {
   d.ask(kSd, image);
   d.pass(1min);
   EXPECT_THAT(d.story(), IsEmpty());
-}
-
-TEST(Scheduler, ClearingTheSavedStateWhileDisplacedMeansNoRestore) {
-  Driver d = settled(card_of_ten(Wanted::on_demand));
-  d.ask(kLlm, chat);
-  d.pass(kLonger);
-  d.end(JobId{1});
-  d.pass(kLonger);
-  d.forget_story();
-  d.ask(kSd, image);
-  d.pass(10s);
-  d.user(What::clear_saved_state, kLlm);
-  d.end(JobId{2});
-  d.pass(24h);
-  EXPECT_THAT(d.story(), ElementsAre("down llm", "up sd", "run 2"));
-}
-
-TEST(Scheduler, ClearingTheSavedStateWhileNothingIsDisplacedSkipsTheNextRestoreOnly) {
-  Driver d = settled(card_of_ten(Wanted::on_demand));
-  d.ask(kLlm, chat);
-  d.pass(kLonger);
-  d.end(JobId{1});
-  d.user(What::clear_saved_state, kLlm);
-  d.pass(kLonger);
-  d.ask(kSd, image);
-  d.pass(10s);
-  d.end(JobId{2});
-  d.pass(24h);
-  EXPECT_EQ(d.state(kLlm), ServerState::absent);
-  EXPECT_FALSE(d.row(kLlm).skip_next_restore);
 }
 
 // ---- The release barrier ------------------------------------------------------------------------

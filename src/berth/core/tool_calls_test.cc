@@ -12,11 +12,14 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using enum ServerClass;
 
-Driver settled(Config config = card_of_ten()) {
-  Driver driver(std::move(config));
-  driver.pass(1h);
-  driver.forget_story();
-  return driver;
+constexpr ServerId kVideo{2};
+
+/// LLM and SD fit beside each other; a video needs the place of both.
+Config both_or_a_video() {
+  Config config = card_of_ten();
+  config.pools[0].capacity = 14_GiB;
+  config.servers.push_back({.name = "video", .job_class = video, .footprint = bytes(14_GiB)});
+  return config;
 }
 
 TEST(ToolCalls, ThatNeedTheCallersPlaceAreAnsweredAtOnce) {
@@ -42,16 +45,13 @@ TEST(ToolCalls, RunWhereBothFit) {
 
 TEST(ToolCalls, AreAnsweredWhenTheClaimComesSecond) {
   // The call waits for a slot that another picture has; then a video claims the caller's place.
-  Config config = card_of_ten();
-  config.pools[0].capacity = 14_GiB;
-  config.servers.push_back({.name = "video", .job_class = video, .footprint = bytes(14_GiB)});
-  Driver d = settled(config);
+  Driver d = settled(both_or_a_video());
   d.ask(kSd, image);
   d.pass(10s);
   const JobId caller = d.ask(kLlm, chat);
   const JobId call = d.ask(kSd, image, caller);
   EXPECT_FALSE(d.rejected(call)) << "the picture before it will end";
-  d.ask(ServerId{2}, video);
+  d.ask(kVideo, video);
   d.pass(1h);
   EXPECT_FALSE(d.rejected(call)) << "it passes the gate when the picture before it has ended";
   d.end(JobId{1});
@@ -59,16 +59,13 @@ TEST(ToolCalls, AreAnsweredWhenTheClaimComesSecond) {
 }
 
 TEST(ToolCalls, PassTheClosedGateOfAVictim) {
-  Config config = card_of_ten();
-  config.pools[0].capacity = 14_GiB;
-  config.servers.push_back({.name = "video", .job_class = video, .footprint = bytes(14_GiB)});
-  Driver d = settled(config);
+  Driver d = settled(both_or_a_video());
   d.ask(kSd, image);
   d.pass(10s);
   d.end(JobId{1});
   d.pass(1h);
   const JobId caller = d.ask(kLlm, chat);
-  d.ask(ServerId{2}, video);
+  d.ask(kVideo, video);
   ASSERT_FALSE(d.server(kSd).gate_open);
   const JobId call = d.ask(kSd, image, caller);
   EXPECT_TRUE(d.running(call));

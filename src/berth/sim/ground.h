@@ -18,7 +18,6 @@ struct Process {
   bool alive = true;
   bool ready = false;
   bool deaf = false;       ///< answers nothing and survives every signal
-  bool sticks = false;     ///< ended, but something of its session keeps the memory
   bool forgotten = false;  ///< ended before Berth last started: on nobody's books
   core::Footprint bytes;
 };

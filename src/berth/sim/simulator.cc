@@ -170,7 +170,6 @@ void Simulator::died(const Due& due) {
   if (process == nullptr || !process->alive || !process->ready) return;
   const bool moving = core_ && core_->state().server(due.server).move.has_value();
   if (due.bad && core_ && !moving) {
-    process->deaf = false;
     return push(1ms, {.kind = Kind::deaf_told, .server = due.server, .generation = due.generation});
   }
   const bool was_deaf = std::exchange(process->deaf, false);
@@ -399,7 +398,6 @@ void Simulator::went_down(const Due& due) {
       end_process(*process);
     }
   } else if (process != nullptr) {  // a sweep ends what kept the memory
-    process->sticks = false;
     give_back(*process, 5ms, Bytes{0});
   }
   if (heard) feed(core::EffectEnded{due.effect, result});
@@ -416,10 +414,7 @@ void Simulator::end_process(Process& process) {
     push(rng_.between(Duration{0}, Duration{3ms}),
          {.kind = Kind::work_done, .job = id, .how = core::JobEnd::failed});
   }
-  if (chance(world_.faults.memory_sticks)) {
-    process.sticks = true;
-    return;
-  }
+  if (chance(world_.faults.memory_sticks)) return;  // until it is swept
   const bool late = chance(world_.faults.memory_late);
   const Duration in = late ? rng_.between(Duration{10ms}, Duration{15s}) : Duration{0};
   if (chance(world_.faults.memory_partly)) {

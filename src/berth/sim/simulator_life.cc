@@ -81,7 +81,6 @@ void Simulator::calm_down() {
   for (Bytes& bytes : ground_.foreign)
     bytes = {};
   for (Process& process : ground_.processes) {
-    process.sticks = false;
     if (!process.alive) give_back(process, 1s, Bytes{0});
     if (std::exchange(process.deaf, false)) {
       push(1s, {.kind = Kind::dies, .server = process.server, .generation = process.generation});
