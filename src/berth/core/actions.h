@@ -101,6 +101,7 @@ enum class Reason : std::uint8_t {
   recovered_never_stopped,  ///< recorded as displaced but found alive: the stop never happened
   recovered_stopping,       ///< found alive but unwanted or without an answer
   waits_for_itself,         ///< a tool call that its own caller keeps from its place
+  needs_more,               ///< a server ran out of memory: its footprint is raised
 };
 
 /// The numbers of one admission, on the pool that decided.

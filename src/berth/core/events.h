@@ -51,7 +51,8 @@ struct EffectEnded {
 
 /// Something a server did by itself.
 struct ServerChanged {
-  enum class Fact : std::uint8_t { exited, unresponsive };
+  /// `out_of_memory`: it exited because it could not get its memory.
+  enum class Fact : std::uint8_t { exited, unresponsive, out_of_memory };
   ServerId server;
   Generation generation;
   Fact fact = Fact::exited;

@@ -182,6 +182,24 @@ TEST(Failures, ABackOffOutlivesTheSweepOfWhatTheStartLeft) {
   EXPECT_EQ(d.rejected(early)->code, ErrorCode::start_failed);
 }
 
+TEST(Failures, AServerThatRanOutOfMemoryIsPromisedMoreBeforeItIsTriedAgain) {
+  Config config = card_of_ten();
+  config.policy.retry_first = 1s;
+  Driver d = settled(config);
+  d.behaviour(kSd).start_error = Error{ErrorCode::out_of_memory, "exit code 1"};
+  d.ask(kSd, image);
+  d.pass(10s);
+  EXPECT_TRUE(d.announced(Reason::needs_more));
+  EXPECT_EQ(d.server(kSd).config.footprint, bytes(9_GiB)) << "an eighth more";
+  EXPECT_EQ(d.server(kSd).config.source, FootprintSource::learned);
+  d.behaviour(kSd).start_error.reset();
+  d.ask(kSd, image);
+  d.pass(10s);
+  EXPECT_EQ(d.scheduler().state().ledger.staying(kPool), 9_GiB);
+  d.apply(ServerChanged{kSd, d.server(kSd).generation, ServerChanged::Fact::out_of_memory, "9"});
+  EXPECT_EQ(d.server(kSd).config.footprint, bytes(10_GiB)) << "never beyond the pool";
+}
+
 TEST(Failures, AnUnkillableServerThatDoesNotAnswerIsNotGone) {
   Driver d = settled();
   d.behaviour(kLlm).stop = 1h;  // the host gives the deadline's error below

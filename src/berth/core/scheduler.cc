@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "berth/base/assert.h"
+#include "berth/core/planner.h"
 #include "berth/core/planted.h"
 #include "berth/core/turns.h"
 
@@ -17,6 +18,8 @@ namespace {
 /// An adopted server worked for nobody for so long that no linger holds it.
 constexpr Duration kLongAgo = 24h;
 constexpr std::int32_t kDoublingsMax = 16;
+/// A server that ran out of memory is promised this share of its footprint more.
+constexpr std::int64_t kOutOfMemoryShare = 8;
 
 Duration back_off(std::int32_t failures, const Policy& policy) {
   const std::int32_t doublings = std::clamp(failures - 1, 0, kDoublingsMax);
@@ -190,12 +193,29 @@ void Scheduler::start_failed(ServerId id, const Error& error) {
   target.retry_at = now_ + back_off(target.failures, state_.config.policy);
   target.failure = error;
   state_.ledger.release(id, target.generation, now_);
+  if (error.code == ErrorCode::out_of_memory) raise_footprint(id, error);
   if (Claim* claim = claim_of_newcomer(id)) {
     fail(*claim, error, Reason::start_failed);
   } else {
     emit(Announce{.reason = Reason::start_failed, .server = id, .error = error});
     reject_queue(target, error, *target.retry_at - now_);
   }
+}
+
+/// Before it is tried again. Never beyond the pool: what needs all of it is alone in it anyway.
+void Scheduler::raise_footprint(ServerId id, const Error& error) {
+  Server& target = server(id);
+  for (PoolShare& share : target.config.footprint.shares) {
+    const Bytes capacity = state_.config.pools[share.pool.value].capacity;
+    const Bytes more{(share.bytes.count + kOutOfMemoryShare - 1) / kOutOfMemoryShare};
+    share.bytes = std::max(share.bytes, std::min(share.bytes + more, capacity));
+  }
+  target.config.source = FootprintSource::learned;
+  const Claim probe{.newcomer = id, .need = target.config.footprint};
+  emit(Announce{.reason = Reason::needs_more,
+                .server = id,
+                .numbers = numbers_of(state_, probe, false),
+                .error = error});
 }
 
 void Scheduler::became_absent(ServerId id, const EffectResult& result) {
@@ -221,17 +241,18 @@ void Scheduler::on(const ServerChanged& event) {
   Server& target = server(event.server);
   const bool stale = event.generation != target.generation;
   if (stale && !is_planted(Planted::stale_generation_accepted)) return;
-  if (target.state == ServerState::unkillable && event.fact == ServerChanged::Fact::exited) {
+  const bool gone = event.fact != ServerChanged::Fact::unresponsive;
+  if (target.state == ServerState::unkillable && gone) {
     return became_absent(event.server, {});  // it died after all
   }
   if (target.state != ServerState::ready) return;  // the move that is under way reports it
-  const Error error{ErrorCode::server_gone,
+  const bool out_of_memory = event.fact == ServerChanged::Fact::out_of_memory;
+  const Error error{out_of_memory ? ErrorCode::out_of_memory : ErrorCode::server_gone,
                     fmt::format("server \"{}\" ended by itself ({}); its log tells more",
                                 target.config.name, event.detail)};
   emit(Announce{.reason = Reason::exited, .server = event.server, .error = error});
-  if (event.fact == ServerChanged::Fact::unresponsive) {
-    return move(event.server, Rung::absent, /*keep=*/true);
-  }
+  if (!gone) return move(event.server, Rung::absent, /*keep=*/true);
+  if (out_of_memory) raise_footprint(event.server, error);
   became_absent(event.server, {});
   if (target.failures++ == 0) return;  // the first time it is started again at once
   target.state = ServerState::failed;

@@ -91,6 +91,8 @@ std::string_view name(core::Reason reason) {
       return "recovered_stopping";
     case core::Reason::waits_for_itself:
       return "waits_for_itself";
+    case core::Reason::needs_more:
+      return "needs_more";
   }
   return kNoName;
 }
@@ -241,6 +243,8 @@ std::string_view name(core::ServerChanged::Fact fact) {
       return "exited";
     case core::ServerChanged::Fact::unresponsive:
       return "unresponsive";
+    case core::ServerChanged::Fact::out_of_memory:
+      return "out_of_memory";
   }
   return kNoName;
 }
@@ -319,6 +323,9 @@ std::string sentence(const core::Announce& decision, const core::Config& config)
                          server);
     case core::Reason::waits_for_itself:
       return error_text(decision);
+    case core::Reason::needs_more:
+      return fmt::format("{} ran out of memory; {} are counted for it from now on", server,
+                         to_text(decision.numbers->need));
   }
   return "";
 }

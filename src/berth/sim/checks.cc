@@ -45,6 +45,17 @@ bool over_limit(const core::State& state, PoolId pool, Bytes sum) {
          Wide{config.capacity.count} * policy.limit_numerator;
 }
 
+bool ran_out_of_memory(const core::Server& server, ServerId id, const core::Event& event) {
+  if (const auto* ended = std::get_if<core::EffectEnded>(&event)) {
+    return server.state == ServerState::starting && server.move == ended->effect &&
+           ended->result.error && ended->result.error->code == ErrorCode::out_of_memory;
+  }
+  const auto* changed = std::get_if<core::ServerChanged>(&event);
+  return changed != nullptr && changed->server == id && changed->generation == server.generation &&
+         server.state == ServerState::ready &&
+         changed->fact == core::ServerChanged::Fact::out_of_memory;
+}
+
 std::int64_t doubled(Duration first, std::int32_t times, Duration most) {
   std::int64_t pause = first.count();
   for (std::int32_t i = 1; i < times && pause < most.count(); ++i)
@@ -68,6 +79,24 @@ void Checks::broken(std::string what) {
 
 void Checks::before(const core::State* state, const core::Event& event) {
   if (const auto* user = std::get_if<core::UserAsked>(&event)) note_user(*state, *user);
+  starved_.reset();
+  for (std::uint32_t i = 0; state != nullptr && i < state->servers.size(); ++i) {
+    if (ran_out_of_memory(state->servers[i], ServerId{i}, event)) {
+      starved_ = {ServerId{i}, state->servers[i].config.footprint};
+    }
+  }
+}
+
+/// What ran out of memory is promised more before it is tried again.
+void Checks::check_raised(const core::State& state) {
+  if (!starved_) return;
+  const auto& [id, before] = *starved_;
+  for (const core::PoolShare& share : before.shares) {
+    const Bytes now = state.server(id).config.footprint.in(share.pool);
+    if (now > share.bytes || now >= state.config.pools[share.pool.value].capacity) continue;
+    broken(fmt::format("oom: {} ran out of memory and is promised {} as before", name(id),
+                       berth::to_text(now)));
+  }
 }
 
 void Checks::note_user(const core::State& state, const core::UserAsked& event) {
@@ -108,6 +137,7 @@ std::optional<std::string> Checks::after(const core::State& state, const core::E
   check_states(state, event);
   check_debts(state);
   check_calls(state);
+  check_raised(state);
   if (bound_) check_bound(state);
   return broken_;
 }

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "berth/core/actions.h"
@@ -70,6 +71,7 @@ class Checks {
   void check_ledger(const core::State& state);
   void check_debts(const core::State& state);
   void check_calls(const core::State& state);
+  void check_raised(const core::State& state);
   void compute_bounds(const core::State& state);
   void check_bound(const core::State& state);
   void note_user(const core::State& state, const core::UserAsked& event);
@@ -81,8 +83,9 @@ class Checks {
   std::vector<Shadow> shadows_;
   std::optional<std::string> broken_;
   bool bounds_known_ = false;
-  bool bound_;                    ///< is there one in this world
-  std::vector<ServerId> placed_;  ///< started by this step, in order
+  bool bound_;                                                   ///< is there one in this world
+  std::vector<ServerId> placed_;                                 ///< started by this step, in order
+  std::optional<std::pair<ServerId, core::Footprint>> starved_;  ///< as it was before this step
 };
 
 }  // namespace berth::sim

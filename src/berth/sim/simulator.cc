@@ -126,9 +126,10 @@ void Simulator::happen(const Due& due) {
     case Kind::deaf_told:
       if (!heard) return;
       return feed(core::ServerChanged{due.server, due.generation,
-                                      due.kind == Kind::exit_told
-                                          ? core::ServerChanged::Fact::exited
-                                          : core::ServerChanged::Fact::unresponsive,
+                                      due.kind == Kind::deaf_told
+                                          ? core::ServerChanged::Fact::unresponsive
+                                      : due.bad ? core::ServerChanged::Fact::out_of_memory
+                                                : core::ServerChanged::Fact::exited,
                                       "simulated"});
     case Kind::stale:
       if (calm_) return;
@@ -176,8 +177,12 @@ void Simulator::died(const Due& due) {
   end_process(*process);
   if (was_deaf) hit(Probe::unkillable_died_at_last);
   if (!moving) {
-    push(rng_.between(Duration{0}, Duration{5ms}),
-         {.kind = Kind::exit_told, .server = due.server, .generation = due.generation});
+    const Duration in = rng_.between(Duration{0}, Duration{5ms});
+    const bool out_of_memory = chance(world_.faults.out_of_memory);
+    push(in, {.kind = Kind::exit_told,
+              .server = due.server,
+              .generation = due.generation,
+              .bad = out_of_memory});
   }
 }
 
@@ -368,7 +373,9 @@ void Simulator::came_up(const Due& due) {
     result.error = Error{ErrorCode::start_failed, "it cannot be executed"};
   } else if (process == nullptr || !process->alive || due.start == Start::died) {
     if (process != nullptr && process->alive) end_process(*process);
-    result.error = Error{ErrorCode::start_failed, "exit code 1"};
+    const bool out_of_memory = chance(world_.faults.out_of_memory);
+    result.error =
+        Error{out_of_memory ? ErrorCode::out_of_memory : ErrorCode::start_failed, "exit code 1"};
   } else if (due.start == Start::never) {
     if (!heard) return;  // nobody is there to give it up
     end_process(*process);

@@ -67,7 +67,7 @@ struct EventText {
   }
   std::string operator()(const core::ServerChanged& e) const {
     return fmt::format("server {} generation {} {}", e.server.value, e.generation.value,
-                       e.fact == core::ServerChanged::Fact::exited ? "exited" : "is deaf");
+                       number(e.fact));
   }
   std::string operator()(const core::Measured& e) const {
     std::string out = fmt::format("sample {}{}", e.effect.value, text(e.error));

@@ -29,6 +29,7 @@ Faults make_faults(Rng& rng) {
   if (rng.chance(250)) return f;  // a world in which all goes well: the bound must hold
   f.start_refused = maybe(rng, 200);
   f.dies_starting = maybe(rng, 200);
+  f.out_of_memory = maybe(rng, 1000);
   f.never_ready = maybe(rng, 60);
   f.dies_ready = maybe(rng, 300);
   f.unresponsive = maybe(rng, 100);
@@ -206,12 +207,13 @@ std::string to_text(const World& world) {
   }
   const Faults& f = world.faults;
   text += fmt::format(
-      "faults: refused {} dies starting {} never ready {} dies ready {} deaf {} dies stopping {} "
+      "faults: refused {} dies starting {} of memory {} never ready {} dies ready {} deaf {} dies "
+      "stopping {} "
       "ignores TERM {} unkillable {} late {} sticks {} partly {} foreign {} commit {} restore {} "
       "lost {} late sample {} stale {} leaves {} user {} crash {} slow cancel {} unattributed {} "
       "tool calls {}\n",
-      f.start_refused, f.dies_starting, f.never_ready, f.dies_ready, f.unresponsive,
-      f.dies_stopping, f.ignores_term, f.unkillable, f.memory_late, f.memory_sticks,
+      f.start_refused, f.dies_starting, f.out_of_memory, f.never_ready, f.dies_ready,
+      f.unresponsive, f.dies_stopping, f.ignores_term, f.unkillable, f.memory_late, f.memory_sticks,
       f.memory_partly, f.foreign, f.commit_fails, f.restore_fails, f.sample_lost, f.sample_late,
       f.stale, f.client_leaves, f.user, f.host_crash, f.cancel_slow, f.unattributed, f.tool_calls);
   return text;

@@ -23,6 +23,7 @@ struct Traits {
 struct Faults {
   int start_refused = 0;
   int dies_starting = 0;
+  int out_of_memory = 0;  ///< of those that die: for lack of memory
   int never_ready = 0;
   int dies_ready = 0;
   int unresponsive = 0;
