@@ -102,6 +102,8 @@ enum class Reason : std::uint8_t {
   recovered_stopping,       ///< found alive but unwanted or without an answer
   waits_for_itself,         ///< a tool call that its own caller keeps from its place
   needs_more,               ///< a server ran out of memory: its footprint is raised
+  appeared,                 ///< a freed server loaded its models by itself
+  put_out_again,            ///< it did so beyond the limit and is freed again
 };
 
 /// The numbers of one admission, on the pool that decided.

@@ -51,8 +51,9 @@ struct EffectEnded {
 
 /// Something a server did by itself.
 struct ServerChanged {
-  /// `out_of_memory`: it exited because it could not get its memory.
-  enum class Fact : std::uint8_t { exited, unresponsive, out_of_memory };
+  /// `out_of_memory`: it exited because it could not get its memory. `appeared`: it was freed and
+  /// has loaded its models again, unasked.
+  enum class Fact : std::uint8_t { exited, unresponsive, out_of_memory, appeared };
   ServerId server;
   Generation generation;
   Fact fact = Fact::exited;
@@ -82,6 +83,7 @@ struct FoundServer {
   ServerId server;
   Generation generation;
   bool healthy = false;  ///< answers, and works for nobody any more
+  bool freed = false;    ///< its process lives, its models are not in memory
 
   bool operator==(const FoundServer&) const = default;
 };

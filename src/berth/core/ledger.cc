@@ -27,8 +27,12 @@ LedgerEntry* Ledger::find(ServerId server, Generation generation) {
 }
 
 void Ledger::reserve(ServerId server, Generation generation, Footprint bytes, Instant now) {
-  BERTH_ASSERT(find(server, generation) == nullptr);
-  entries_.push_back({server, generation, EntryState::reserved, std::move(bytes), now});
+  std::erase_if(entries_, [&](const LedgerEntry& entry) {
+    const bool same = entry.server == server && entry.generation == generation;
+    BERTH_ASSERT(!same || entry.keeps.has_value());
+    return same;
+  });
+  entries_.push_back({server, generation, EntryState::reserved, std::move(bytes), now, {}});
 }
 
 void Ledger::hold(ServerId server, Generation generation, Instant now) {
@@ -38,9 +42,13 @@ void Ledger::hold(ServerId server, Generation generation, Instant now) {
   entry->since = now;
 }
 
-void Ledger::release(ServerId server, Generation generation, Instant now) {
+void Ledger::release(ServerId server, Generation generation, Instant now,
+                     std::optional<Footprint> keeps) {
   LedgerEntry* entry = find(server, generation);
-  if (entry == nullptr || is_going(*entry)) return;
+  if (entry == nullptr) return;
+  const bool less = entry->keeps.has_value() && !keeps;  // what was freed goes altogether
+  entry->keeps = std::move(keeps);
+  if (is_going(*entry) && !less) return;
   entry->state = EntryState::releasing;
   entry->since = now;
 }
@@ -60,8 +68,18 @@ void Ledger::observe(std::span<const Holder> holders, Instant asked) {
       }
     }
   }
+  for (LedgerEntry& entry : entries_) {
+    const bool gave_back = concerns(entry) && entry.keeps &&
+                           std::all_of(entry.bytes.shares.begin(), entry.bytes.shares.end(),
+                                       [&](const PoolShare& share) {
+                                         return share.bytes <= entry.keeps->in(share.pool);
+                                       });
+    if (!gave_back) continue;
+    entry.state = EntryState::held;
+    entry.bytes = *entry.keeps;
+  }
   std::erase_if(entries_, [&](const LedgerEntry& entry) {
-    return concerns(entry) &&
+    return concerns(entry) && !entry.keeps &&
            std::all_of(entry.bytes.shares.begin(), entry.bytes.shares.end(),
                        [](const PoolShare& share) { return share.bytes.count == 0; });
   });
@@ -104,6 +122,14 @@ Bytes Ledger::not_taken(PoolId pool, std::span<const Holder> holders) const {
       }
     }
     sum += std::max(entry.bytes.in(pool)-taken, Bytes{0});
+  }
+  return sum;
+}
+
+Bytes Ledger::of(ServerId server, Generation generation, PoolId pool) const {
+  Bytes sum;
+  for (const LedgerEntry& entry : entries_) {
+    if (entry.server == server && entry.generation == generation) sum += entry.bytes.in(pool);
   }
   return sum;
 }

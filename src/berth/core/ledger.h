@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct LedgerEntry {
   EntryState state = EntryState::reserved;
   Footprint bytes;
   Instant since;
+  std::optional<Footprint> keeps;  ///< of one that is freed: it stays with this much
 
   bool operator==(const LedgerEntry&) const = default;
 };
@@ -25,11 +27,13 @@ struct LedgerEntry {
 /// What is promised and to whom. An entry leaves only when its memory was seen free.
 class Ledger {
  public:
+  /// The generation will load. What it kept while it was freed is part of `bytes`.
   void reserve(ServerId server, Generation generation, Footprint bytes, Instant now);
   /// The generation is resident.
   void hold(ServerId server, Generation generation, Instant now);
-  /// The generation was told to go, or went by itself.
-  void release(ServerId server, Generation generation, Instant now);
+  /// The generation was told to go, or went by itself; or it was freed and stays with `keeps`.
+  void release(ServerId server, Generation generation, Instant now,
+               std::optional<Footprint> keeps = std::nullopt);
 
   /// Takes over what a sample, asked for at `asked`, says of the entries that were told to go by
   /// then: gone, or this much left.
@@ -43,6 +47,8 @@ class Ledger {
   [[nodiscard]] Bytes staying(PoolId pool, std::span<const ServerId> leaving = {}) const;
   /// Bytes of `pool` that entries were promised and have not taken in the sample of `holders` yet.
   [[nodiscard]] Bytes not_taken(PoolId pool, std::span<const Holder> holders) const;
+  /// Bytes of `pool` on the books for one generation.
+  [[nodiscard]] Bytes of(ServerId server, Generation generation, PoolId pool) const;
   [[nodiscard]] bool any(EntryState state) const;
   [[nodiscard]] bool leaving(ServerId server) const;
   [[nodiscard]] const std::vector<LedgerEntry>& entries() const { return entries_; }

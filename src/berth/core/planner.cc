@@ -46,6 +46,27 @@ bool fits_beside(const State& state, const PoolShare& share, Bytes others) {
   return fits(input_for(state, share.pool, share.bytes, others), state.config.policy);
 }
 
+/// What victims that are only freed keep.
+Bytes kept_by(const State& state, const Claim& claim, const std::vector<ServerId>& victims,
+              PoolId pool) {
+  Bytes sum;
+  for (const ServerId id : victims) {
+    const Server& victim = state.server(id);
+    if (claim.victims_to == Rung::freed && victim.config.freed) {
+      sum += victim.config.freed->in(pool);
+    }
+  }
+  return sum;
+}
+
+/// On the books of `pool` beside the claim's newcomer, once `victims` have left for the claim and
+/// `gone` have, too.
+Bytes beside(const State& state, const Claim& claim, PoolId pool,
+             const std::vector<ServerId>& victims, const std::vector<ServerId>& gone) {
+  return state.ledger.promised(pool, gone) + kept_by(state, claim, victims, pool) -
+         own_in(state, claim.newcomer, pool);
+}
+
 /// With `victims` gone: beside what is there and comes at once, beside that after each claim in
 /// progress is carried out, whichever comes first, and after all of them are.
 bool has_room_in(const State& state, const Claim& claim, const PoolShare& share,
@@ -61,8 +82,9 @@ bool has_room_in(const State& state, const Claim& claim, const PoolShare& share,
     all += coming;
     if (other.victims.empty()) at_once += coming;
     gone.insert(gone.end(), other.victims.begin(), other.victims.end());
+    all += kept_by(state, other, other.victims, share.pool);
   }
-  const Bytes now = state.ledger.promised(share.pool, victims) + at_once;
+  const Bytes now = beside(state, claim, share.pool, victims, victims) + at_once;
   if (!fits_beside(state, share, now)) return false;
   if (is_planted(Planted::backfill_past_the_claim)) return true;
   for (const Claim& other : state.claims) {
@@ -73,10 +95,11 @@ bool has_room_in(const State& state, const Claim& claim, const PoolShare& share,
     if (waits && is_planted(Planted::claim_when_gates_close)) continue;
     std::vector<ServerId> out = victims;
     out.insert(out.end(), other.victims.begin(), other.victims.end());
-    const Bytes then = state.ledger.promised(share.pool, out) + at_once + coming;
+    const Bytes kept = kept_by(state, other, other.victims, share.pool);
+    const Bytes then = beside(state, claim, share.pool, victims, out) + kept + at_once + coming;
     if (!fits_beside(state, share, then)) return false;
   }
-  return fits_beside(state, share, state.ledger.promised(share.pool, gone) + all);
+  return fits_beside(state, share, beside(state, claim, share.pool, victims, gone) + all);
 }
 
 bool has_room(const State& state, const Claim& claim, const std::vector<ServerId>& victims) {
@@ -87,7 +110,9 @@ bool has_room(const State& state, const Claim& claim, const std::vector<ServerId
 
 bool may_move(const State& state, ServerId id, const Claim& claim) {
   const Server& server = state.server(id);
-  const bool resident = server.state == ServerState::ready || server.state == ServerState::starting;
+  const bool resident = server.state == ServerState::ready ||
+                        server.state == ServerState::starting ||
+                        (server.rests_freed() && claim.victims_to == Rung::absent);
   return resident && id != claim.newcomer && !server.pinned && !server.retiring &&
          !in_a_claim(state, id) && server.config.footprint.touches(claim.need);
 }
@@ -136,15 +161,20 @@ Plan plan_with(const State& state, Claim claim, Allowed allowed) {
     plan.claim.numbers = numbers_of(state, plan.claim, true);
     return plan;
   }
-  std::vector<ServerId> candidates;
-  if constexpr (!std::is_same_v<Allowed, std::nullopt_t>) {
-    for (std::uint32_t i = 0; i < state.servers.size(); ++i) {
-      if (may_move(state, ServerId{i}, plan.claim) && allowed(ServerId{i})) {
-        candidates.push_back(ServerId{i});
+  std::optional<std::vector<ServerId>> victims;
+  for (const Rung rung : {Rung::freed, Rung::absent}) {  // no more than is needed
+    plan.claim.victims_to = rung;
+    std::vector<ServerId> candidates;
+    if constexpr (!std::is_same_v<Allowed, std::nullopt_t>) {
+      for (std::uint32_t i = 0; i < state.servers.size(); ++i) {
+        if (may_move(state, ServerId{i}, plan.claim) && allowed(ServerId{i})) {
+          candidates.push_back(ServerId{i});
+        }
       }
     }
+    victims = choose_victims(state, plan.claim, std::move(candidates));
+    if (victims) break;
   }
-  const auto victims = choose_victims(state, plan.claim, candidates);
   plan.verdict = !victims ? Verdict::blocked : victims->empty() ? Verdict::fits : Verdict::offload;
   if (victims) plan.claim.victims = *victims;
   plan.claim.numbers = numbers_of(state, plan.claim, false);
@@ -152,6 +182,20 @@ Plan plan_with(const State& state, Claim claim, Allowed allowed) {
 }
 
 }  // namespace
+
+Bytes own_in(const State& state, ServerId newcomer, PoolId pool) {
+  const Server& server = state.server(newcomer);
+  return server.freed ? state.ledger.of(newcomer, server.generation, pool) : Bytes{};
+}
+
+bool is_beyond_limit(const State& state, ServerId id) {
+  const Server& server = state.server(id);
+  const auto& shares = server.config.footprint.shares;
+  return std::any_of(shares.begin(), shares.end(), [&](const PoolShare& share) {
+    const Bytes own = state.ledger.of(id, server.generation, share.pool);
+    return !fits_beside(state, share, state.ledger.promised(share.pool) - own);
+  });
+}
 
 bool in_a_claim(const State& state, ServerId id) {
   return std::any_of(state.claims.begin(), state.claims.end(), [&](const Claim& claim) {
@@ -175,7 +219,9 @@ Footprint need_of(const State& state, const Server& server) {
 bool fits_now(const State& state, const Claim& claim) {
   return std::all_of(
       claim.need.shares.begin(), claim.need.shares.end(), [&](const PoolShare& share) {
-        return fits_beside(state, share, state.ledger.promised(share.pool, claim.victims));
+        const Bytes kept = kept_by(state, claim, claim.victims, share.pool);
+        const Bytes others = state.ledger.promised(share.pool, claim.victims);
+        return fits_beside(state, share, others + kept - own_in(state, claim.newcomer, share.pool));
       });
 }
 
@@ -220,8 +266,10 @@ Plan plan_return(const State& state, ServerId newcomer, Instant now) {
     const Server& victim = state.server(id);
     const bool idle = victim.idle() || is_planted(Planted::restore_while_displacer_works);
     const bool behind = place < home_order(id, victim) || is_planted(Planted::home_order_ignored);
-    return victim.state == ServerState::ready && idle && behind &&
-           linger_ends(state, newcomer, victim) <= now;
+    const bool rests = victim.state == ServerState::ready
+                           ? idle && linger_ends(state, newcomer, victim) <= now
+                           : victim.freed && victim.queue.empty();
+    return rests && behind;
   });
 }
 
@@ -230,8 +278,9 @@ std::optional<Admission> numbers_of(const State& state, const Claim& claim, bool
   for (const PoolShare& share : claim.need.shares) {
     const PoolSample& sample = sample_of(state, share.pool);
     const std::vector<ServerId> gone = leaving ? claim.victims : std::vector<ServerId>{};
-    const Bytes others =
-        state.ledger.promised(share.pool, gone) + coming_in(state, share.pool, claim.newcomer);
+    const Bytes others = state.ledger.promised(share.pool, gone) +
+                         coming_in(state, share.pool, claim.newcomer) -
+                         own_in(state, claim.newcomer, share.pool);
     const Admission numbers{.pool = share.pool,
                             .need = share.bytes,
                             .others = others,

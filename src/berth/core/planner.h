@@ -37,6 +37,12 @@ Instant linger_ends(const State& state, ServerId newcomer, const Server& victim)
 /// victims are gone (`leaving` = true) or as they are now.
 std::optional<Admission> numbers_of(const State& state, const Claim& claim, bool leaving);
 
+/// Returns what is on the books for the newcomer already: it is freed and its process lives.
+Bytes own_in(const State& state, ServerId newcomer, PoolId pool);
+
+/// Is more on the books than the limit allows beside a resident server?
+bool is_beyond_limit(const State& state, ServerId id);
+
 /// Is the server the newcomer or a victim of a claim that is in progress?
 bool in_a_claim(const State& state, ServerId id);
 

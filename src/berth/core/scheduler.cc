@@ -171,6 +171,9 @@ void Scheduler::became_ready(ServerId id, const EffectResult& result) {
   target.retry_at.reset();
   target.failure.reset();
   state_.ledger.hold(id, target.generation, now_);
+  for (Server& each : state_.servers) {
+    if (each.config.footprint.touches(target.config.footprint)) each.appearances = 0;
+  }
   const bool was_displaced = target.displaced.has_value();
   target.displaced.reset();
   if (was_displaced) commit(id);
@@ -192,7 +195,7 @@ void Scheduler::start_failed(ServerId id, const Error& error) {
   target.failures += 1;
   target.retry_at = now_ + back_off(target.failures, state_.config.policy);
   target.failure = error;
-  state_.ledger.release(id, target.generation, now_);
+  if (!target.freed) state_.ledger.release(id, target.generation, now_);
   if (error.code == ErrorCode::out_of_memory) raise_footprint(id, error);
   if (Claim* claim = claim_of_newcomer(id)) {
     fail(*claim, error, Reason::start_failed);
@@ -222,6 +225,7 @@ void Scheduler::became_absent(ServerId id, const EffectResult& result) {
   Server& target = server(id);
   target.gate_open = true;
   target.drain_until.reset();
+  if (result.error && target.freed) return move(id, Rung::absent, /*keep=*/true);
   if (result.error) {
     target.state = ServerState::unkillable;
     target.failure = result.error;
@@ -230,9 +234,11 @@ void Scheduler::became_absent(ServerId id, const EffectResult& result) {
   }
   // A sweep after a failed start ends here too: its back-off goes on.
   target.state = target.retry_at > now_ ? ServerState::failed : ServerState::absent;
-  target.retiring = false;
+  target.retiring = target.freed && target.wanted == Wanted::off;
+  target.intruder = false;
   end_jobs_of(target);
-  state_.ledger.release(id, target.generation, now_);
+  state_.ledger.release(id, target.generation, now_,
+                        target.freed ? target.config.freed : std::nullopt);
   if (is_planted(Planted::memory_free_on_exit)) state_.ledger.observe({}, now_);
   next_sample_ = now_;
 }
@@ -241,6 +247,11 @@ void Scheduler::on(const ServerChanged& event) {
   Server& target = server(event.server);
   const bool stale = event.generation != target.generation;
   if (stale && !is_planted(Planted::stale_generation_accepted)) return;
+  if (target.rests_freed()) {
+    if (event.fact == ServerChanged::Fact::appeared) return appeared(event.server);
+    return freed_one_ended(event.server);
+  }
+  if (event.fact == ServerChanged::Fact::appeared) return;  // the move that is under way loads it
   const bool gone = event.fact != ServerChanged::Fact::unresponsive;
   if (target.state == ServerState::unkillable && gone) {
     return became_absent(event.server, {});  // it died after all
@@ -327,9 +338,8 @@ void Scheduler::user_stop(ServerId id) {
       std::nullopt);
   target.retry_at.reset();
   if (target.state == ServerState::failed) target.state = ServerState::absent;
-  if (target.state == ServerState::ready || target.state == ServerState::starting) {
-    target.retiring = true;
-  }
+  target.retiring =
+      target.state == ServerState::ready || target.state == ServerState::starting || target.freed;
 }
 
 void Scheduler::user_clear(ServerId id) {
@@ -367,6 +377,19 @@ void Scheduler::on(const Recovered& event) {
     recover(ServerId{i}, row == event.rows.end() ? nullptr : &*row,
             found == event.found.end() ? nullptr : &*found);
   }
+  for (std::uint32_t i = 0; i < state_.servers.size(); ++i)
+    recover_displaced(ServerId{i});
+}
+
+/// Recorded as displaced and resident: it was never stopped, or has come up by itself since then.
+void Scheduler::recover_displaced(ServerId id) {
+  Server& target = server(id);
+  if (target.state != ServerState::ready || !target.displaced) return;
+  target.intruder = target.config.freed && is_beyond_limit(state_, id);
+  if (target.intruder) return emit(Announce{.reason = Reason::appeared, .server = id});
+  target.displaced.reset();
+  commit(id);
+  emit(Announce{.reason = Reason::recovered_never_stopped, .server = id});
 }
 
 /// The table of design section 4. 1 unwanted: stop it. 2 no answer: stop it, start it if owed.
@@ -382,23 +405,21 @@ void Scheduler::recover(ServerId id, const Row* row, const FoundServer* found) {
   if (found == nullptr) return;
   if (!found->healthy && is_planted(Planted::two_starts_after_recovery)) return;
   target.generation = std::max(target.generation, found->generation);
-  target.state = ServerState::ready;
+  target.freed = found->freed;
+  target.state = found->freed ? ServerState::absent : ServerState::ready;
   target.ready_at = now_ - kLongAgo;
   target.idle_since = now_ - kLongAgo;
   state_.ledger.reserve(id, target.generation, target.config.footprint, now_);
   state_.ledger.hold(id, target.generation, now_);
+  if (found->freed) state_.ledger.release(id, target.generation, now_, target.config.freed);
   const bool unwanted = row == nullptr || target.wanted == Wanted::off;
   if (unwanted || !found->healthy) {  // 1, 2
     emit(Announce{.reason = Reason::recovered_stopping, .server = id});
     move(id, Rung::absent, /*keep=*/!unwanted);
     return;
   }
-  const bool was_displaced = target.displaced.has_value();  // 3, 4
-  target.displaced.reset();
-  if (was_displaced) commit(id);
-  emit(Announce{
-      .reason = was_displaced ? Reason::recovered_never_stopped : Reason::recovered_adopted,
-      .server = id});
+  if (target.displaced && !found->freed) return;  // 3: once all are on the books
+  emit(Announce{.reason = Reason::recovered_adopted, .server = id});  // 4
 }
 
 // ---- Emitting -----------------------------------------------------------------------------------
@@ -420,6 +441,7 @@ void Scheduler::move(ServerId id, Rung rung, bool keep) {
   const EffectId effect = next_effect();
   target.move = effect;
   const bool up = rung == Rung::resident;
+  target.freed = rung == Rung::freed;
   target.state = up ? ServerState::starting : ServerState::stopping;
   emit(MoveTo{effect, id, rung, keep, target.generation,
               up ? target.config.start_deadline : target.config.stop_deadline});

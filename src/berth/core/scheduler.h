@@ -41,7 +41,11 @@ class Scheduler {
   void user_start(ServerId id);
   void user_stop(ServerId id);
   void user_clear(ServerId id);
+  void appeared(ServerId id);  // scheduler_rungs.cc
+  void freed_one_ended(ServerId id);
+  void leave_claims(ServerId id);
   void recover(ServerId id, const Row* row, const FoundServer* found);
+  void recover_displaced(ServerId id);
 
   // Jobs.
   void forget(JobId id);
@@ -55,6 +59,7 @@ class Scheduler {
   [[nodiscard]] const Waiting* next_for(const Server& server) const;
   bool refuse_doomed_calls();
   bool retire_servers();
+  bool put_out_again();
   bool advance_claims();
   bool advance(Claim& claim);
   bool advance_waiting(Claim& claim);

@@ -76,7 +76,8 @@ bool Scheduler::advance_barrier(Claim& claim) {
     const PoolSample& sample = state_.sample[share.pool.value];
     if (sample.free != claim.last_free) claim.still_since = now_;
     claim.last_free = sample.free;
-    const Bytes target = barrier_target({.need = share.bytes,
+    const Bytes own = own_in(state_, claim.newcomer, share.pool);
+    const Bytes target = barrier_target({.need = share.bytes - own,
                                          .others = state_.ledger.staying(share.pool),
                                          .reserve = {},
                                          .capacity = sample.capacity,
@@ -128,6 +129,8 @@ void Scheduler::expire_releases() {
     Server& target = server(entry.server);
     const bool resting = target.state == ServerState::absent || target.state == ServerState::failed;
     if (!resting || target.generation != entry.generation || target.move) continue;
+    const bool loads_there = target.freed && claim_of_newcomer(entry.server) != nullptr;
+    if (loads_there) leave_claims(entry.server);
     move(entry.server, Rung::absent, /*keep=*/true);
   }
 }

@@ -58,6 +58,8 @@ class Driver {
     std::optional<Error> start_error;
     std::optional<Generation> resident;
     std::optional<Generation> leftover;
+    bool freed = false;
+    bool frees_nothing = false;  ///< told to, it keeps its models
   };
   Behaviour& behaviour(ServerId id) { return servers_[id.value]; }
   bool commits_fail = false;
@@ -122,7 +124,7 @@ class Driver {
     }
     return std::nullopt;
   }
-  /// The story so far: "up llm", "down llm", "run 1", "cancel 1", by name and in order.
+  /// The story so far: "up llm", "down llm", "free llm", "run 1", "cancel 1", by name and in order.
   [[nodiscard]] std::vector<std::string> story() const { return story_; }
   void forget_story() { story_.clear(); }
   [[nodiscard]] bool announced(Reason reason) const {
@@ -145,7 +147,8 @@ class Driver {
   void take(const MoveTo& move) {
     Behaviour& server = servers_[move.server.value];
     const bool up = move.rung == Rung::resident;
-    story_.push_back((up ? "up " : "down ") + config_.servers[move.server.value].name);
+    const char* what = up ? "up " : move.rung == Rung::freed ? "free " : "down ";
+    story_.push_back(what + config_.servers[move.server.value].name);
     EffectResult result;
     if (up) result.error = server.start_error;
     moves_.emplace_back(move);
@@ -168,9 +171,10 @@ class Driver {
     for (const MoveTo& move : moves_) {
       if (move.effect != ended.effect || ended.result.error) continue;
       Behaviour& server = servers_[move.server.value];
+      server.freed = move.rung == Rung::freed && !server.frees_nothing;
       if (move.rung == Rung::resident) {
         server.resident = move.generation;
-      } else {
+      } else if (move.rung == Rung::absent) {
         if (server.resident && server.keeps_memory) server.leftover = server.resident;
         server.resident.reset();
       }
@@ -190,7 +194,8 @@ class Driver {
       if (!server.keeps_memory) server.leftover.reset();
       for (const auto& generation : {server.resident, server.leftover}) {
         if (!generation) continue;
-        const Footprint& bytes = config_.servers[i].footprint;
+        const ServerConfig& config = config_.servers[i];
+        const Footprint& bytes = server.freed ? *config.freed : config.footprint;
         measured.holders.push_back(
             {100 + i, config_.servers[i].name + "-helper", ServerId{i}, *generation, bytes});
         pool.free -= bytes.in(PoolId{0});

@@ -31,8 +31,8 @@ bool as_large_as_any(const Footprint& need, const std::vector<Footprint>& blocke
 void Scheduler::settle() {
   expire_releases();
   for (int step = 0; step < kSettleStepsMax; ++step) {
-    if (dispatch_jobs() || refuse_doomed_calls() || retire_servers() || advance_claims() ||
-        claim_jobs() || claim_returns()) {
+    if (dispatch_jobs() || refuse_doomed_calls() || retire_servers() || put_out_again() ||
+        advance_claims() || claim_jobs() || claim_returns()) {
       continue;
     }
     sample_if_needed();
@@ -113,6 +113,9 @@ bool Scheduler::retire_servers() {
       if (!target.running.empty()) continue;
       move(id, Rung::absent, /*keep=*/false);
       changed = true;
+    } else if (target.rests_freed()) {
+      move(id, Rung::absent, /*keep=*/false);
+      changed = true;
     }
   }
   return changed;
@@ -188,6 +191,7 @@ void Scheduler::begin_draining(Claim& claim) {
   claim.phase = ClaimPhase::draining;
   for (const ServerId id : claim.victims) {
     Server& victim = server(id);
+    if (victim.freed) continue;  // it gives up the rest: what it is owed stands in its row already
     const bool behind = home_order(claim.newcomer, server(claim.newcomer)) < home_order(id, victim);
     if (victim.wanted == Wanted::off || (victim.wanted == Wanted::on_demand && behind)) continue;
     const After after =
@@ -195,7 +199,7 @@ void Scheduler::begin_draining(Claim& claim) {
     victim.displaced = Displacement{now_, claim.newcomer, after};
     commit(id);
   }
-  server(claim.newcomer).generation.value += 1;
+  if (!server(claim.newcomer).freed) server(claim.newcomer).generation.value += 1;
   commit(claim.newcomer);
   if (claim.oversize && !claim.victims.empty() && !sample_) {
     sample_ = claim.sample_before = next_effect();
@@ -240,7 +244,10 @@ bool Scheduler::cut_at_drain_limit(const Claim& claim) {
 }
 
 bool Scheduler::advance_draining(Claim& claim) {
-  if (must_fall(claim)) {
+  const bool hopeless =
+      std::any_of(claim.victims.begin(), claim.victims.end(),
+                  [this](ServerId id) { return server(id).state == ServerState::unkillable; });
+  if (must_fall(claim) || hopeless) {
     fall(claim);
     return true;
   }
@@ -268,7 +275,13 @@ bool Scheduler::advance_draining(Claim& claim) {
   claim.first_signal = now_;
   claim.phase = ClaimPhase::stopping;
   for (const ServerId id : claim.victims) {
-    if (server(id).state == ServerState::ready) move(id, Rung::absent, /*keep=*/true);
+    const Server& victim = server(id);
+    const bool enough = claim.victims_to == Rung::freed && victim.config.freed.has_value();
+    if (victim.state == ServerState::ready) {
+      move(id, enough ? Rung::freed : Rung::absent, /*keep=*/true);
+    } else if (victim.rests_freed()) {
+      move(id, Rung::absent, /*keep=*/true);
+    }
   }
   return true;
 }
@@ -315,7 +328,7 @@ void Scheduler::fall(const Claim& claim) {
   drop(claim);
   for (const ServerId id : victims) {
     Server& victim = server(id);
-    if (!victim.displaced) continue;
+    if (!victim.displaced || victim.freed) continue;
     // It was not put out: what the user said of its next return stands.
     victim.skip_next_restore = victim.displaced->after == After::on_request;
     victim.displaced.reset();

@@ -52,6 +52,9 @@ struct Server {
 
   ServerState state = ServerState::absent;
   Generation generation;
+  bool freed = false;                 ///< it does not serve, or soon, and its process lives
+  bool intruder = false;              ///< it came up by itself beyond the limit (rule 8)
+  std::int32_t appearances = 0;       ///< of that kind, since the last turn began in its pools
   std::optional<EffectId> move;       ///< the move that is under way
   std::set<EffectId> commits;         ///< rows of it that are being written
   std::optional<Error> commit_error;  ///< the newest row could not be written
@@ -72,6 +75,10 @@ struct Server {
   std::vector<Waiting> queue;  ///< in order of arrival
   std::vector<JobId> running;
 
+  /// It does not serve and its process lives.
+  [[nodiscard]] bool rests_freed() const {
+    return freed && (state == ServerState::absent || state == ServerState::failed);
+  }
   [[nodiscard]] bool idle() const { return queue.empty() && running.empty(); }
   /// It shall be resident: wanted on, or displaced and to be restored.
   [[nodiscard]] bool owed() const {
@@ -91,6 +98,7 @@ struct Claim {
   std::vector<ServerId> victims;
   bool is_return = false;  ///< nobody asked; an owed server comes back
   bool oversize = false;
+  Rung victims_to = Rung::absent;  ///< `freed`: those that can be are freed, which is enough
   ClaimPhase phase = ClaimPhase::waiting;
   Footprint need;
   std::optional<Admission> numbers;  ///< as planned; `free` as last seen

@@ -20,8 +20,8 @@ enum class ServerClass : std::uint8_t { video, image, chat, batch };
 /// What the user wants of a server. Stored by name in the server's row.
 enum class Wanted : std::uint8_t { on_demand, on, off };
 
-/// How much of a server is in memory.
-enum class Rung : std::uint8_t { absent, resident };
+/// How much of a server is in memory. `freed`: its process lives and has given its models back.
+enum class Rung : std::uint8_t { absent, resident, freed };
 
 /// What happens to a displaced server when its displacer is done. Stored by name in the row.
 enum class After : std::uint8_t { restore, on_request };
@@ -86,6 +86,8 @@ struct ServerConfig {
   std::optional<Duration> job_limit;  ///< a request that runs longer is cut; nothing = none
   Duration start_deadline{2min};
   Duration stop_deadline{10s};
+  /// What it keeps when its models are unloaded and its process lives; nothing: it cannot do that.
+  std::optional<Footprint> freed;
 
   bool operator==(const ServerConfig&) const = default;
 };

@@ -39,7 +39,7 @@ void describe(Archive& archive, Value& value) {
 template <class Archive, Like<core::ServerConfig> Value>
 void describe(Archive& archive, Value& value) {
   auto& [name, job_class, wanted, footprint, source, slots, drain_limit, job_limit, start_deadline,
-         stop_deadline] = value;
+         stop_deadline, freed] = value;
   archive("name", name);
   archive("class", job_class);
   archive("wanted", wanted);
@@ -50,6 +50,7 @@ void describe(Archive& archive, Value& value) {
   archive("job_limit_ns", job_limit);
   archive("start_deadline_ns", start_deadline);
   archive("stop_deadline_ns", stop_deadline);
+  archive("freed_bytes", freed);
 }
 
 template <class Archive, Like<core::Policy> Value>
@@ -130,10 +131,11 @@ void describe(Archive& archive, Value& value) {
 
 template <class Archive, Like<core::FoundServer> Value>
 void describe(Archive& archive, Value& value) {
-  auto& [server, generation, healthy] = value;
+  auto& [server, generation, healthy, freed] = value;
   archive("server", server);
   archive("generation", generation);
   archive("healthy", healthy);
+  archive("freed", freed);
 }
 
 template <class Archive, Like<core::EffectResult> Value>

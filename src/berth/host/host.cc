@@ -146,6 +146,8 @@ Task<Status> HostImpl::store_row(core::Row row, std::string launch_json) {
 // ---- MoveTo -------------------------------------------------------------------------------------
 
 void HostImpl::take(const core::MoveTo& action) {
+  // Only what the configuration says can be freed is freed; no kind that it knows can.
+  BERTH_ASSERT(action.rung != core::Rung::freed);
   if (action.rung == core::Rung::resident) {
     spawn(executor_, start_server(action));
   } else {

@@ -93,6 +93,10 @@ std::string_view name(core::Reason reason) {
       return "waits_for_itself";
     case core::Reason::needs_more:
       return "needs_more";
+    case core::Reason::appeared:
+      return "appeared";
+    case core::Reason::put_out_again:
+      return "put_out_again";
   }
   return kNoName;
 }
@@ -133,6 +137,8 @@ std::string_view name(core::Rung rung) {
       return "absent";
     case core::Rung::resident:
       return "resident";
+    case core::Rung::freed:
+      return "freed";
   }
   return kNoName;
 }
@@ -245,6 +251,8 @@ std::string_view name(core::ServerChanged::Fact fact) {
       return "unresponsive";
     case core::ServerChanged::Fact::out_of_memory:
       return "out_of_memory";
+    case core::ServerChanged::Fact::appeared:
+      return "appeared";
   }
   return kNoName;
 }
@@ -326,6 +334,11 @@ std::string sentence(const core::Announce& decision, const core::Config& config)
     case core::Reason::needs_more:
       return fmt::format("{} ran out of memory; {} are counted for it from now on", server,
                          to_text(decision.numbers->need));
+    case core::Reason::appeared:
+      return fmt::format("{} has loaded its models by itself", server);
+    case core::Reason::put_out_again:
+      return fmt::format("{} came up by itself beyond the limit; it is freed again, being idle",
+                         server);
   }
   return "";
 }

@@ -3,47 +3,21 @@
 
 #include <algorithm>
 #include <array>
-#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "berth/core/turns.h"
+#include "berth/sim/checks_common.h"
 
 namespace berth::sim {
 namespace {
 
-using core::Rung;
 using core::ServerState;
 using core::Wanted;
-__extension__ using Wide = __int128;
 
-constexpr Bytes kBarrierSlack = 64_MiB;
 /// Commits, samples and timers, which no bound counts.
 constexpr Duration kBesides = 200ms;
-
-/// wanted on first; then LLM, image, video, the rest; then the order of the configuration.
-auto home(const core::State& state, ServerId id) {
-  constexpr std::array<int, 4> kGroup = {2, 1, 0, 3};  // video, image, chat, batch
-  const core::Server& server = state.server(id);
-  return std::tuple(server.wanted != Wanted::on,
-                    kGroup[static_cast<std::size_t>(server.config.job_class)], id);
-}
-
-bool is_going(const core::LedgerEntry& entry) {
-  return entry.state == core::EntryState::releasing || entry.state == core::EntryState::stuck;
-}
-
-bool has(const std::vector<ServerId>& list, ServerId id) {
-  return std::find(list.begin(), list.end(), id) != list.end();
-}
-
-bool over_limit(const core::State& state, PoolId pool, Bytes sum) {
-  const core::PoolConfig& config = state.config.pools[pool.value];
-  const core::Policy& policy = state.config.policy;
-  return (Wide{sum.count} + config.reserve.count) * policy.limit_denominator >
-         Wide{config.capacity.count} * policy.limit_numerator;
-}
 
 bool ran_out_of_memory(const core::Server& server, ServerId id, const core::Event& event) {
   if (const auto* ended = std::get_if<core::EffectEnded>(&event)) {
@@ -54,13 +28,6 @@ bool ran_out_of_memory(const core::Server& server, ServerId id, const core::Even
   return changed != nullptr && changed->server == id && changed->generation == server.generation &&
          server.state == ServerState::ready &&
          changed->fact == core::ServerChanged::Fact::out_of_memory;
-}
-
-std::int64_t doubled(Duration first, std::int32_t times, Duration most) {
-  std::int64_t pause = first.count();
-  for (std::int32_t i = 1; i < times && pause < most.count(); ++i)
-    pause *= 2;
-  return std::min(pause, most.count());
 }
 
 }  // namespace
@@ -196,206 +163,6 @@ void Checks::check(const core::State&, const core::Event&, const core::Reject& a
   }
 }
 
-// ---- Rows and moves -----------------------------------------------------------------------------
-
-void Checks::check(const core::State&, const core::Event&, const core::Commit& action) {
-  Shadow& shadow = shadows_[action.row.server.value];
-  shadow.unwritten = false;
-  const bool off = action.row.wanted == Wanted::off;
-  if (off != shadow.off) {
-    broken(fmt::format("I6: the row of {} says {}, the user said otherwise",
-                       name(action.row.server), off ? "off" : "not off"));
-  }
-}
-
-void Checks::check(const core::State&, const core::Event&, const core::Announce& action) {
-  if (action.reason == core::Reason::commit_failed) shadows_[action.server.value].unwritten = true;
-}
-
-void Checks::check(const core::State& state, const core::Event& event, const core::MoveTo& action) {
-  if (action.rung == Rung::resident) {
-    check_start(state, action);
-  } else {
-    check_stop(state, event, action);
-  }
-}
-
-void Checks::check_start(const core::State& state, const core::MoveTo& move) {
-  const std::string& who = name(move.server);
-  Shadow& shadow = shadows_[move.server.value];
-  if (shadow.off) broken(fmt::format("I6: {} is started although the user stopped it", who));
-  for (const Process& process : ground_.processes) {
-    if (process.server == move.server && process.alive) {
-      broken(fmt::format("I1: {} is started while generation {} lives", who,
-                         process.generation.value));
-    }
-  }
-  const std::optional<core::Row>& row = ground_.rows[move.server.value];
-  if (!row || row->generation < move.generation) {
-    broken(fmt::format("I2: generation {} of {} is started before its row is written",
-                       move.generation.value, who));
-  }
-  if (shadow.failed_at) {
-    const core::Policy& policy = state.config.policy;
-    const auto pause = doubled(policy.retry_first, shadow.failures, policy.retry_max);
-    if ((ground_.now - *shadow.failed_at).count() < pause) {
-      broken(fmt::format("I22: {} is started again too early after {} failures", who,
-                         shadow.failures));
-    }
-  }
-  const auto claim =
-      std::find_if(state.claims.begin(), state.claims.end(),
-                   [&](const core::Claim& each) { return each.newcomer == move.server; });
-  if (claim == state.claims.end()) return broken(fmt::format("plan first: {} has no plan", who));
-  const bool written = row && row->displaced && row->displaced->after == core::After::restore;
-  if (claim->is_return && state.server(move.server).queue.empty() && !shadow.debt && !written &&
-      (state.server(move.server).wanted != Wanted::on || shadow.cleared)) {
-    broken(fmt::format("I6: {} comes back and is not owed it", who));
-  }
-  check_room(state, *claim);
-  check_barrier(state, *claim);
-  placed_.push_back(move.server);
-}
-
-/// I4, and nothing is loaded that would not fit beside the claims that are in progress.
-void Checks::check_room(const core::State& state, const core::Claim& claim) {
-  const std::string& who = name(claim.newcomer);
-  for (const core::PoolShare& share : claim.need.shares) {
-    Bytes books;
-    bool alone = true;
-    for (const core::LedgerEntry& entry : state.ledger.entries()) {
-      // What a victim has not given back yet is the barrier's matter, which looks at free memory.
-      if (has(claim.victims, entry.server)) continue;
-      books += entry.bytes.in(share.pool);
-      alone = alone && (entry.server == claim.newcomer || entry.bytes.in(share.pool).count == 0);
-    }
-    const bool oversize = over_limit(state, share.pool, share.bytes);
-    if (oversize ? !alone : over_limit(state, share.pool, books)) {
-      broken(fmt::format("I4: {} is started and {} are on the books of {}", who, to_text(books),
-                         state.config.pools[share.pool.value].name));
-    }
-    for (const core::Claim& other : state.claims) {
-      if (other.newcomer == claim.newcomer || other.victims.empty() ||
-          other.need.in(share.pool).count == 0) {
-        continue;
-      }
-      Bytes later = other.phase == core::ClaimPhase::starting ? Bytes{} : other.need.in(share.pool);
-      for (const core::LedgerEntry& entry : state.ledger.entries()) {
-        if (!has(other.victims, entry.server)) later += entry.bytes.in(share.pool);
-      }
-      if (over_limit(state, share.pool, later)) {
-        broken(fmt::format("backfill: {} is started where {} has claimed its place", who,
-                           name(other.newcomer)));
-      }
-    }
-  }
-}
-
-/// I5: memory is free when it was seen free after the victims were gone.
-void Checks::check_barrier(const core::State& state, const core::Claim& claim) {
-  bool going = false;
-  for (const core::LedgerEntry& entry : state.ledger.entries())
-    going = going || entry.state == core::EntryState::releasing;
-  if (claim.victims.empty() && !going) return;
-  for (const ServerId victim : claim.victims) {
-    if (ground_.newest_alive(victim) != nullptr) {
-      broken(fmt::format("I5: {} is started while its victim {} lives", name(claim.newcomer),
-                         name(victim)));
-    }
-    if (ground_.sampled_at < ground_.ended_at[victim.value]) {
-      broken(fmt::format("I5: {} is started and no sample was taken since {} ended",
-                         name(claim.newcomer), name(victim)));
-    }
-  }
-  if (claim.oversize) return;
-  for (const core::PoolShare& share : claim.need.shares) {
-    const core::PoolSample& sample = ground_.sample.pools[share.pool.value];
-    Bytes stays;
-    Bytes promised;  // since the sample was taken: the same bytes are not free for two
-    for (const core::LedgerEntry& entry : state.ledger.entries()) {
-      const bool mine = entry.server == claim.newcomer;
-      const bool later = entry.state == core::EntryState::reserved && entry.since == ground_.now &&
-                         !has(placed_, entry.server);
-      if (is_going(entry) || mine || later) continue;
-      stays += entry.bytes.in(share.pool);
-      Bytes seen;
-      for (const core::Holder& holder : ground_.sample.holders) {
-        const bool same = holder.server == entry.server && holder.generation == entry.generation;
-        if (same) seen += holder.bytes.in(share.pool);
-      }
-      promised += std::max(entry.bytes.in(share.pool) - seen, Bytes{0});
-    }
-    const Bytes room = sample.capacity - sample.foreign - stays - kBarrierSlack;
-    if (sample.free - promised < std::min(share.bytes, room)) {
-      broken(fmt::format("I5: {} is started and {} were seen free in {}", name(claim.newcomer),
-                         to_text(sample.free), state.config.pools[share.pool.value].name));
-    }
-  }
-}
-
-void Checks::check_stop(const core::State& state, const core::Event& event,
-                        const core::MoveTo& move) {
-  const Shadow& shadow = shadows_[move.server.value];
-  const std::string& who = name(move.server);
-  const std::optional<core::Row>& row = ground_.rows[move.server.value];
-  if (std::holds_alternative<core::Recovered>(event)) return;
-  if (const auto* changed = std::get_if<core::ServerChanged>(&event)) {
-    if (changed->server == move.server && changed->generation == move.generation &&
-        changed->fact == core::ServerChanged::Fact::unresponsive) {
-      return;
-    }
-  }
-  if (shadow.state == ServerState::absent || shadow.state == ServerState::failed) return;  // sweep
-  for (const auto& [id, job] : ground_.jobs) {
-    if (job.server == move.server && job.state == JobTruth::State::running &&
-        job.generation == move.generation) {
-      broken(fmt::format("I19: {} is stopped while job {} runs on it", who, id.value));
-    }
-  }
-  if (shadow.off) {
-    if ((!row || row->wanted != Wanted::off) && !shadow.unwritten) {
-      broken(fmt::format("commit: {} is stopped before its row says off", who));
-    }
-    return;
-  }
-  const auto claim =
-      std::find_if(state.claims.begin(), state.claims.end(),
-                   [&](const core::Claim& each) { return has(each.victims, move.server); });
-  if (claim == state.claims.end()) return broken(fmt::format("plan first: {} is stopped", who));
-  check_victim(state, *claim, move);
-}
-
-void Checks::check_victim(const core::State& state, const core::Claim& claim,
-                          const core::MoveTo& move) {
-  Shadow& shadow = shadows_[move.server.value];
-  const std::string& who = name(move.server);
-  const core::Server& victim = state.server(move.server);
-  const bool ahead = home(state, move.server) < home(state, claim.newcomer);
-  if (claim.is_return) {
-    if (ahead) {
-      broken(fmt::format("home order: {} comes back over {}", name(claim.newcomer), who));
-    }
-    for (const auto& [id, job] : ground_.jobs) {
-      if (job.server == move.server && job.state != JobTruth::State::over) {
-        broken(fmt::format("I19: {} comes back over {}, which has job {}", name(claim.newcomer),
-                           who, id.value));
-      }
-    }
-  }
-  if (victim.wanted != Wanted::on && !ahead) return;  // not displaced, just absent
-  const std::optional<core::Row>& row = ground_.rows[move.server.value];
-  if (!row || (!row->displaced && row->wanted != Wanted::on)) {
-    broken(fmt::format("commit: {} is stopped before its displacement is written", who));
-  }
-  // A server that the user started while it drained leaves undisplaced, owed as wanted on: no
-  // waiver of a displacement is used up.
-  if (victim.displaced && std::exchange(shadow.skip, false)) {
-    shadow.cleared = true;
-  } else if (!shadow.cleared) {
-    shadow.debt = true;
-  }
-}
-
 // ---- After each step ----------------------------------------------------------------------------
 
 void Checks::check_states(const core::State& state, const core::Event& event) {
@@ -412,14 +179,26 @@ void Checks::check_states(const core::State& state, const core::Event& event) {
     const core::Server& server = state.servers[i];
     const auto from = static_cast<std::size_t>(shadow.state);
     const auto to = static_cast<std::size_t>(server.state);
-    if (!first && !kMay[from][to]) {
+    const auto* changed = std::get_if<core::ServerChanged>(&event);
+    const bool appears = changed != nullptr && changed->server == ServerId{i} &&
+                         changed->fact == core::ServerChanged::Fact::appeared;
+    if (!first && !kMay[from][to] && !appears) {
       broken(fmt::format("I20: {} goes from state {} to {}", server.config.name, from, to));
     }
     if (shadow.state == S::starting && server.state == S::failed) {
       shadow.failures += 1;
       shadow.failed_at = ground_.now;
     }
-    if (server.state == S::ready && shadow.state != S::ready) {
+    if (server.state == S::absent) shadow.appeared = false;
+    if (server.state == S::ready && shadow.state != S::ready && (appears || first)) {
+      shadow.appeared = true;
+    } else if (server.state == S::ready && shadow.state != S::ready) {
+      for (std::size_t k = 0; k < shadows_.size(); ++k) {
+        const core::Footprint& rival = state.servers[k].config.footprint;
+        if (rival.touches(server.config.footprint)) shadows_[k].put_out = 0;
+      }
+    }
+    if (server.state == S::ready && shadow.state != S::ready && !server.intruder) {
       shadow.debt = shadow.cleared = false;
       shadow.failed_at.reset();
       shadow.failures = 0;
@@ -440,7 +219,10 @@ void Checks::check_states(const core::State& state, const core::Event& event) {
 /// I2 and I5: what holds memory, and what Berth started, is on the books until it was seen gone.
 void Checks::check_ledger(const core::State& state) {
   for (const Process& process : ground_.processes) {
-    if (process.forgotten) continue;
+    const bool holds =
+        std::any_of(process.bytes.shares.begin(), process.bytes.shares.end(),
+                    [](const core::PoolShare& share) { return share.bytes.count > 0; });
+    if (process.forgotten || (!process.alive && !holds)) continue;
     const core::Server& server = state.server(process.server);
     const bool known = process.generation == server.generation &&
                        server.state != ServerState::absent && server.state != ServerState::failed;
@@ -540,7 +322,9 @@ void Checks::host_died() {
     const Wanted wanted = row && row->wanted != Wanted::on_demand ? row->wanted : configured;
     Shadow fresh;
     fresh.off = wanted == Wanted::off;
-    fresh.debt = shadows_[i].debt && !fresh.off;
+    const Process* lives = ground_.newest_alive(ServerId{i});
+    const bool serves = lives != nullptr && !lives->freed && !(row && row->displaced);
+    fresh.debt = shadows_[i].debt && !fresh.off && !serves;
     fresh.skip = row && row->skip_next_restore;
     fresh.cleared = row && row->displaced && row->displaced->after == core::After::on_request;
     fresh.debt = fresh.debt && !fresh.cleared;
@@ -590,11 +374,12 @@ std::optional<std::string> Checks::at_rest(const core::State& state) const {
       bool alone = true;
       for (std::uint32_t k = 0; k < state.servers.size(); ++k) {
         const core::Server& other = state.servers[k];
-        if (other.state != ServerState::ready || home(state, id) < home(state, ServerId{k})) {
-          continue;
-        }
-        sum += other.config.footprint.in(share.pool);
-        alone = alone && other.config.footprint.in(share.pool).count == 0;
+        const bool there = other.state == ServerState::ready || other.freed;
+        if (!there || k == i || home(state, id) < home(state, ServerId{k})) continue;
+        const core::Footprint& bytes =
+            other.state == ServerState::ready ? other.config.footprint : *other.config.freed;
+        sum += bytes.in(share.pool);
+        alone = alone && bytes.in(share.pool).count == 0;
       }
       const bool oversize = over_limit(state, share.pool, share.bytes);
       const bool refused = oversize && state.config.policy.oversize == core::Oversize::refuse;

@@ -40,12 +40,14 @@ class Checks {
 
   struct Shadow {
     core::ServerState state = core::ServerState::absent;
-    bool off = false;         ///< the user's word
-    bool debt = false;        ///< it was put out for a rival and is owed its return
-    bool skip = false;        ///< the user waived the next return
-    bool cleared = false;     ///< the user waived this return
-    bool unwritten = false;   ///< its newest row failed, and that was said
-    bool starts_free = true;  ///< no start has failed since the user or a success
+    bool off = false;          ///< the user's word
+    bool debt = false;         ///< it was put out for a rival and is owed its return
+    bool skip = false;         ///< the user waived the next return
+    bool cleared = false;      ///< the user waived this return
+    bool unwritten = false;    ///< its newest row failed, and that was said
+    bool starts_free = true;   ///< no start has failed since the user or a success
+    bool appeared = false;     ///< it came up by itself and is still there
+    std::int32_t put_out = 0;  ///< for that, in this turn
     std::int32_t failures = 0;
     std::optional<Instant> failed_at;
     std::optional<Instant> closed_at;       ///< its gate
@@ -66,6 +68,7 @@ class Checks {
   void check_room(const core::State& state, const core::Claim& claim);
   void check_barrier(const core::State& state, const core::Claim& claim);
   void check_stop(const core::State& state, const core::Event& event, const core::MoveTo& move);
+  void check_intruder(const core::State& state, const core::MoveTo& move);
   void check_victim(const core::State& state, const core::Claim& claim, const core::MoveTo& move);
   void check_states(const core::State& state, const core::Event& event);
   void check_ledger(const core::State& state);

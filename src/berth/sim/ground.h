@@ -17,6 +17,7 @@ struct Process {
   Generation generation;
   bool alive = true;
   bool ready = false;
+  bool freed = false;      ///< it lives without its models
   bool deaf = false;       ///< answers nothing and survives every signal
   bool forgotten = false;  ///< ended before Berth last started: on nobody's books
   core::Footprint bytes;
@@ -43,7 +44,7 @@ struct Ground {
   std::map<JobId, JobTruth> jobs;
   core::Measured sample;          ///< the newest that was told
   Instant sampled_at;             ///< when it was taken
-  std::vector<Instant> ended_at;  ///< the newest exit, by server
+  std::vector<Instant> ended_at;  ///< the newest exit, or that it was freed, by server
 
   Process* find(ServerId server, Generation generation);
   [[nodiscard]] const Process* find(ServerId server, Generation generation) const;

@@ -9,32 +9,22 @@
 
 namespace berth::sim {
 
-#define BERTH_PROBES(X)                                                                           \
-  X(fits)                                                                                         \
-  X(offload)                                                                                      \
-  X(oversize)                                                                                     \
-  X(impossible)                                                                                   \
-  X(waits_for_turn)                                                                               \
-  X(gate_closed)                                                                                  \
-  X(claim_fell)                                                                                   \
-  X(drain_limit)                                                                                  \
-  X(room_seen)                                                                                    \
-  X(room_seen_oversize)                                                                           \
-  X(room_not_seen)                                                                                \
-  X(ready) X(restored) X(comes_back) X(start_failed) X(stop_failed) X(exited) X(stopped_by_user)  \
-      X(started_by_user) X(saved_state_cleared) X(commit_failed) X(recovered_adopted)             \
-          X(recovered_never_stopped) X(recovered_stopping) X(waits_for_itself) X(needs_more)      \
-              X(queue_full) X(rejected_in_back_off) X(two_claims) X(three_victims)                \
-                  X(return_puts_somebody_out) X(memory_stuck) X(swept) X(start_given_up)          \
-                      X(stale_event) X(user_start_while_displaced) X(user_stop_while_displaced)   \
-                          X(clear_while_displaced) X(clear_while_not_displaced) X(crash_draining) \
-                              X(crash_stopping) X(crash_in_barrier) X(crash_starting)             \
-                                  X(crash_amid_actions) X(crash_right_after_recovery)             \
-                                      X(commit_lost_in_crash) X(left_while_queued)                \
-                                          X(left_while_running) X(left_while_draining)            \
-                                              X(unkillable_died_at_last) X(foreign_blocks)        \
-                                                  X(tool_call) X(bound_checked)                   \
-                                                      X(picture_while_llm_starts)
+// clang-format off
+#define BERTH_PROBES(X) \
+  X(fits) X(offload) X(oversize) X(impossible) X(waits_for_turn) X(gate_closed) X(claim_fell) \
+  X(drain_limit) X(room_seen) X(room_seen_oversize) X(room_not_seen) X(ready) X(restored) \
+  X(comes_back) X(start_failed) X(stop_failed) X(exited) X(stopped_by_user) X(started_by_user) \
+  X(saved_state_cleared) X(commit_failed) X(recovered_adopted) X(recovered_never_stopped) \
+  X(recovered_stopping) X(waits_for_itself) X(needs_more) X(appeared) X(put_out_again) \
+  X(queue_full) X(rejected_in_back_off) X(two_claims) X(three_victims) \
+  X(return_puts_somebody_out) X(memory_stuck) X(swept) X(start_given_up) X(stale_event) \
+  X(user_start_while_displaced) X(user_stop_while_displaced) X(clear_while_displaced) \
+  X(clear_while_not_displaced) X(crash_draining) X(crash_stopping) X(crash_in_barrier) \
+  X(crash_starting) X(crash_amid_actions) X(crash_right_after_recovery) \
+  X(commit_lost_in_crash) X(left_while_queued) X(left_while_running) X(left_while_draining) \
+  X(unkillable_died_at_last) X(foreign_blocks) X(tool_call) X(bound_checked) \
+  X(picture_while_llm_starts) X(freed) X(freed_then_stopped)
+// clang-format on
 
 enum class Probe : std::uint8_t {
 #define X(name) name,

@@ -17,7 +17,6 @@ using core::ServerState;
 /// More events than this after the faults have stopped is a livelock.
 constexpr std::int64_t kRestEventsMax = 40'000;
 constexpr Duration kProbeDeadline = 5s;
-constexpr Duration kHostStopGrace = 2s;
 
 }  // namespace
 
@@ -79,6 +78,7 @@ bool Simulator::is_for_core(Kind kind) {
     case Kind::work_done:
     case Kind::exit_told:
     case Kind::deaf_told:
+    case Kind::appear_told:
     case Kind::call:
       return true;
     case Kind::stale:
@@ -86,6 +86,7 @@ bool Simulator::is_for_core(Kind kind) {
     case Kind::leaves:
     case Kind::memory_back:
     case Kind::dies:
+    case Kind::appears:
     case Kind::user:
     case Kind::foreign:
     case Kind::recover:
@@ -145,13 +146,26 @@ void Simulator::happen(const Due& due) {
       return;
     case Kind::memory_back:
       if (Process* process = ground_.find(due.server, due.generation)) {
-        for (core::PoolShare& share : process->bytes.shares)
-          share.bytes = std::min(share.bytes, due.bytes);
+        const auto& keeps = world_.config.servers[due.server.value].freed;
+        for (core::PoolShare& share : process->bytes.shares) {
+          if (process->alive && !process->freed) break;  // it has loaded again
+          const Bytes keep = process->freed ? keeps->in(share.pool) : due.bytes;
+          share.bytes = std::min(share.bytes, keep);
+        }
         ground_.bury();
       }
       return;
     case Kind::dies:
       return died(due);
+    case Kind::appears:
+      return appears(due);
+    case Kind::appear_told: {
+      Process* process = ground_.find(due.server, due.generation);
+      if (!heard || process == nullptr || !process->alive || process->freed) return;
+      process->ready = true;
+      return feed(core::ServerChanged{due.server, due.generation,
+                                      core::ServerChanged::Fact::appeared, "simulated"});
+    }
     case Kind::user:
       if (calm_) return;
       if (core_) user_acts();
@@ -168,7 +182,7 @@ void Simulator::happen(const Due& due) {
 /// A ready server ends, or stops to answer, by itself.
 void Simulator::died(const Due& due) {
   Process* process = ground_.find(due.server, due.generation);
-  if (process == nullptr || !process->alive || !process->ready) return;
+  if (process == nullptr || !process->alive || !(process->ready || process->freed)) return;
   const bool moving = core_ && core_->state().server(due.server).move.has_value();
   if (due.bad && core_ && !moving) {
     return push(1ms, {.kind = Kind::deaf_told, .server = due.server, .generation = due.generation});
@@ -238,68 +252,14 @@ void Simulator::take(const core::MoveTo& action) {
   }
 }
 
-void Simulator::go_up(const core::MoveTo& action) {
-  const Traits& traits = world_.traits[action.server.value];
-  const Faults& faults = world_.faults;
-  Due due{.kind = Kind::up_done,
-          .server = action.server,
-          .generation = action.generation,
-          .effect = action.effect,
-          .bad = chance(faults.restore_fails)};
-  if (chance(faults.start_refused)) {
-    due.start = Start::refused;
-    return push(traits.spawn, std::move(due));
-  }
-  Process process{.server = action.server, .generation = action.generation};
-  process.bytes = world_.config.servers[action.server.value].footprint;
-  for (core::PoolShare& share : process.bytes.shares)
-    share.bytes = Bytes{share.bytes.count / 100 * traits.real_per_cent};
-  ground_.processes.push_back(std::move(process));
-  Duration takes = traits.start;
-  if (chance(faults.dies_starting)) {
-    due.start = Start::died;
-    takes = rng_.between(Duration{1ms}, traits.start);
-  } else if (chance(faults.never_ready)) {
-    due.start = Start::never;
-    takes = action.deadline;
-  }
-  push(takes, std::move(due));
-}
-
-void Simulator::go_down(const core::MoveTo& action) {
-  const Traits& traits = world_.traits[action.server.value];
-  const Faults& faults = world_.faults;
-  Due due{.kind = Kind::down_done,
-          .server = action.server,
-          .generation = action.generation,
-          .effect = action.effect};
-  Process* process = ground_.find(action.server, action.generation);
-  if (process == nullptr || !process->alive) {  // swept
-    hit(Probe::swept);
-    return push(5ms, std::move(due));
-  }
-  if (!process->ready) {
-    hit(Probe::start_given_up);
-    return push(rng_.between(Duration{1ms}, Duration{50ms}), std::move(due));
-  }
-  Duration takes = traits.stop;
-  if (process->deaf || chance(faults.unkillable)) {
-    process->deaf = true;
-    takes = action.deadline;
-    push(takes + rng_.between(Duration{1s}, Duration{100s}),
-         {.kind = Kind::dies, .server = action.server, .generation = action.generation});
-  } else if (chance(faults.ignores_term)) {
-    takes += kHostStopGrace;
-  } else if (chance(faults.dies_stopping)) {
-    takes = rng_.between(Duration{0}, takes);
-  }
-  push(takes, std::move(due));
-}
-
 void Simulator::take(const core::Dispatch& action) {
   JobTruth& job = ground_.jobs.at(action.job);
   job.state = JobTruth::State::running;
   job.generation = action.generation;
+  const Process* process = ground_.find(action.server, action.generation);
+  if (process == nullptr || !process->alive) {  // its exit is on the way to the core
+    return push(1ms, {.kind = Kind::work_done, .job = action.job, .how = core::JobEnd::failed});
+  }
   const Duration longest = world_.traits[action.server.value].work;
   const core::JobEnd how = rng_.chance(50) ? core::JobEnd::failed : core::JobEnd::done;
   const bool chat = world_.config.servers[action.server.value].job_class == core::ServerClass::chat;
@@ -358,86 +318,6 @@ void Simulator::take(const core::Announce& action) {
   if (action.reason == core::Reason::comes_back && !action.victims.empty()) {
     hit(Probe::return_puts_somebody_out);
   }
-}
-
-// ---- Servers ------------------------------------------------------------------------------------
-
-void Simulator::came_up(const Due& due) {
-  const bool heard = core_ && due.life == life_;
-  Process* process = ground_.find(due.server, due.generation);
-  const bool overtaken = heard && moves_[due.server.value] != due.effect;
-  core::EffectResult result;
-  if (overtaken) {
-    result.error = Error{ErrorCode::superseded, "the start was given up"};
-  } else if (due.start == Start::refused) {
-    result.error = Error{ErrorCode::start_failed, "it cannot be executed"};
-  } else if (process == nullptr || !process->alive || due.start == Start::died) {
-    if (process != nullptr && process->alive) end_process(*process);
-    const bool out_of_memory = chance(world_.faults.out_of_memory);
-    result.error =
-        Error{out_of_memory ? ErrorCode::out_of_memory : ErrorCode::start_failed, "exit code 1"};
-  } else if (due.start == Start::never) {
-    if (!heard) return;  // nobody is there to give it up
-    end_process(*process);
-    result.error = Error{ErrorCode::deadline, "it is not ready at the deadline"};
-  } else {
-    process->ready = true;
-    if (due.bad) result.state_restored = false;
-    if (chance(world_.faults.dies_ready)) {
-      // Drawn in statements: the order of arguments is the compiler's.
-      const Duration in = rng_.between(Duration{10ms}, Duration{120s});
-      const bool deaf = chance(world_.faults.unresponsive);
-      push(in,
-           {.kind = Kind::dies, .server = due.server, .generation = due.generation, .bad = deaf});
-    }
-  }
-  if (heard) feed(core::EffectEnded{due.effect, result});
-}
-
-void Simulator::went_down(const Due& due) {
-  const bool heard = core_ && due.life == life_;
-  Process* process = ground_.find(due.server, due.generation);
-  core::EffectResult result;
-  if (process != nullptr && process->alive) {
-    if (process->deaf) {
-      result.error = Error{ErrorCode::unkillable, "it does not die"};
-    } else {
-      end_process(*process);
-    }
-  } else if (process != nullptr) {  // a sweep ends what kept the memory
-    give_back(*process, 5ms, Bytes{0});
-  }
-  if (heard) feed(core::EffectEnded{due.effect, result});
-}
-
-void Simulator::end_process(Process& process) {
-  process.alive = process.ready = false;
-  ground_.ended_at[process.server.value] = ground_.now;
-  for (const auto& [id, job] : ground_.jobs) {
-    if (job.state != JobTruth::State::running || job.server != process.server ||
-        job.generation != process.generation) {
-      continue;
-    }
-    push(rng_.between(Duration{0}, Duration{3ms}),
-         {.kind = Kind::work_done, .job = id, .how = core::JobEnd::failed});
-  }
-  if (chance(world_.faults.memory_sticks)) return;  // until it is swept
-  const bool late = chance(world_.faults.memory_late);
-  const Duration in = late ? rng_.between(Duration{10ms}, Duration{15s}) : Duration{0};
-  if (chance(world_.faults.memory_partly)) {
-    give_back(process, rng_.between(Duration{0}, Duration{1s}), 200_MiB);
-    give_back(process, in + 1s, Bytes{0});
-  } else {
-    give_back(process, in, Bytes{0});
-  }
-}
-
-/// After `in` the process holds at most `keep` in each pool.
-void Simulator::give_back(const Process& process, Duration in, Bytes keep) {
-  push(in, {.kind = Kind::memory_back,
-            .server = process.server,
-            .generation = process.generation,
-            .bytes = keep});
 }
 
 // ---- Clients, user, others ----------------------------------------------------------------------

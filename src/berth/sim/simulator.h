@@ -44,6 +44,8 @@ class Simulator {
     work_done,
     exit_told,
     deaf_told,
+    appears,
+    appear_told,
     stale,
     arrival,
     call,
@@ -69,6 +71,7 @@ class Simulator {
     Start start = Start::ok;
     core::JobEnd how = core::JobEnd::done;
     bool bad = false;
+    bool frees = false;
     Bytes bytes{};
     std::shared_ptr<core::Row> row{};
     std::shared_ptr<core::Measured> sample{};
@@ -98,10 +101,13 @@ class Simulator {
   void take(const core::Announce& action);
   void go_up(const core::MoveTo& action);
   void go_down(const core::MoveTo& action);
+  void load(Process& process);
 
   void died(const Due& due);
   void came_up(const Due& due);
   void went_down(const Due& due);
+  void was_freed(Process& process);
+  void appears(const Due& due);
   void work_ended(const Due& due);
   void arrive(const Due& due);
   void leave(const Due& due);

@@ -61,12 +61,13 @@ void Simulator::recover() {
     }
     newest = ground_.newest_alive(ServerId{i});
     if (newest == nullptr) continue;
-    event.found.push_back({newest->server, newest->generation, newest->ready && !newest->deaf});
+    const bool healthy = (newest->ready || newest->freed) && !newest->deaf;
+    event.found.push_back({newest->server, newest->generation, healthy, newest->freed});
   }
   for (Process& process : ground_.processes) {
     process.forgotten = !process.alive;
     // The adapter of the new Berth knows it and can stop it, however far its start had come.
-    if (process.alive) process.ready = true;
+    if (process.alive) process.ready = !process.freed;
   }
   core_ = std::make_unique<core::Scheduler>();
   std::fill(moves_.begin(), moves_.end(), EffectId{});

@@ -130,11 +130,12 @@ struct ActionText {
 
 std::string text(const core::Server& server) {
   std::string out = fmt::format(
-      "  {} state {} wanted {} generation {} gate {} retiring {} pinned {} failures {} queue{} "
+      "  {} state {} wanted {} generation {} gate {} freed {} intruder {} retiring {} pinned {} "
+      "failures {} queue{} "
       "running{} commits {}",
       server.config.name, number(server.state), number(server.wanted), server.generation.value,
-      server.gate_open, server.retiring, server.pinned, server.failures, ids(server.queue),
-      ids(server.running), server.commits.size());
+      server.gate_open, server.freed, server.intruder, server.retiring, server.pinned,
+      server.failures, ids(server.queue), ids(server.running), server.commits.size());
   if (server.displaced) {
     out += fmt::format(" displaced by {} after {}", server.displaced->by.value,
                        number(server.displaced->after));

@@ -50,6 +50,7 @@ Faults make_faults(Rng& rng) {
   f.host_crash = maybe(rng, 12);
   f.cancel_slow = maybe(rng, 300);
   f.tool_calls = maybe(rng, 300);
+  f.reloads = maybe(rng, 400);
   f.unattributed = rng.chance(300);
   return f;
 }
@@ -112,6 +113,12 @@ core::ServerConfig make_server(Rng& rng, std::int64_t index,
                   : wanted < 9 ? core::Wanted::on_demand
                                : core::Wanted::off;
   server.footprint = make_footprint(rng, pools);
+  if (server.job_class != ServerClass::chat && rng.chance(400)) {
+    server.freed = server.footprint;
+    const std::int64_t per_cent = rng.between(0, 8);
+    for (core::PoolShare& share : server.freed->shares)
+      share.bytes = Bytes{share.bytes.count / 100 * per_cent};
+  }
   server.slots =
       server.job_class == ServerClass::chat ? static_cast<std::int32_t>(rng.between(1, 4)) : 1;
   server.drain_limit =
@@ -154,7 +161,7 @@ bool has_bound(const World& world) {
                           f.unresponsive,  f.unkillable,    f.ignores_term, f.memory_late,
                           f.memory_sticks, f.memory_partly, f.foreign,      f.commit_fails,
                           f.sample_lost,   f.sample_late,   f.user,         f.host_crash,
-                          f.tool_calls,    f.cancel_slow};
+                          f.tool_calls,    f.cancel_slow,   f.reloads};
   return world.config.pools.size() == 1 &&
          std::all_of(std::begin(troubles), std::end(troubles), [](int each) { return each == 0; });
 }
@@ -197,6 +204,8 @@ std::string to_text(const World& world) {
                         berth::to_text(world.traits[i].work));
     for (const core::PoolShare& share : server.footprint.shares) {
       text += fmt::format(" {} in pool{}", berth::to_text(share.bytes), share.pool.value);
+      if (!server.freed) continue;
+      text += fmt::format(" ({} freed)", berth::to_text(server.freed->in(share.pool)));
     }
     text += '\n';
   }
@@ -211,11 +220,12 @@ std::string to_text(const World& world) {
       "stopping {} "
       "ignores TERM {} unkillable {} late {} sticks {} partly {} foreign {} commit {} restore {} "
       "lost {} late sample {} stale {} leaves {} user {} crash {} slow cancel {} unattributed {} "
-      "tool calls {}\n",
+      "tool calls {} reloads {}\n",
       f.start_refused, f.dies_starting, f.out_of_memory, f.never_ready, f.dies_ready,
       f.unresponsive, f.dies_stopping, f.ignores_term, f.unkillable, f.memory_late, f.memory_sticks,
       f.memory_partly, f.foreign, f.commit_fails, f.restore_fails, f.sample_lost, f.sample_late,
-      f.stale, f.client_leaves, f.user, f.host_crash, f.cancel_slow, f.unattributed, f.tool_calls);
+      f.stale, f.client_leaves, f.user, f.host_crash, f.cancel_slow, f.unattributed, f.tool_calls,
+      f.reloads);
   return text;
 }
 

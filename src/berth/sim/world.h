@@ -43,6 +43,7 @@ struct Faults {
   int user = 0;
   int host_crash = 0;
   int cancel_slow = 0;
+  int reloads = 0;            ///< a freed server loads its models by itself
   int tool_calls = 0;         ///< not a fault, but just as hard on an order of events
   bool unattributed = false;  ///< what outlives its process is in use, but nobody's in the sample
 };

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// Servers that can be freed while their process lives, and come up again by themselves (rule 8).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "berth/core/scheduler_driver.h"
+
+namespace berth::core {
+namespace {
+
+using enum ServerClass;
+using testing::ElementsAre;
+using Fact = ServerChanged::Fact;
+
+/// LLM 6 on a card of 10, beside an image server of 8 that keeps 1 when it is freed.
+Config card_with_a_freeable_one() {
+  Config config = card_of_ten();
+  config.servers[kSd.value].freed = bytes(1_GiB);
+  return config;
+}
+
+/// A picture was drawn, and the LLM is back: the image server is freed.
+Driver freed(Config config = card_with_a_freeable_one()) {
+  Driver d = settled(std::move(config));
+  const JobId picture = d.ask(kSd, image);
+  d.pass(20s);
+  d.end(picture);
+  d.pass(2min);
+  d.forget_story();
+  return d;
+}
+
+TEST(Freed, AServerThatCanBeFreedKeepsItsProcessAndItsResidueOnTheBooks) {
+  const Driver d = freed();
+  EXPECT_EQ(d.state(kLlm), ServerState::ready);
+  EXPECT_EQ(d.state(kSd), ServerState::absent);
+  EXPECT_TRUE(d.server(kSd).freed);
+  EXPECT_EQ(d.scheduler().state().ledger.staying(kPool), 7_GiB);
+}
+
+TEST(Freed, ItLoadsAgainInTheSameProcess) {
+  Driver d = freed();
+  const Generation generation = d.server(kSd).generation;
+  const JobId picture = d.ask(kSd, image);
+  d.pass(20s);
+  EXPECT_TRUE(d.running(picture));
+  EXPECT_EQ(d.server(kSd).generation, generation);
+  EXPECT_THAT(d.story(), ElementsAre("down llm", "up sd", "run 2"));
+}
+
+TEST(Freed, ItIsStoppedWhereItsResidueIsInTheWay) {
+  Config config = card_with_a_freeable_one();
+  config.servers.push_back({.name = "video", .job_class = video, .footprint = bytes(10_GiB)});
+  Driver d = freed(config);
+  d.ask(ServerId{2}, video);
+  d.pass(20s);
+  EXPECT_EQ(d.state(ServerId{2}), ServerState::ready);
+  EXPECT_FALSE(d.server(kSd).freed);
+  EXPECT_THAT(d.story(), testing::IsSupersetOf({"down llm", "down sd", "up video"}));
+}
+
+TEST(Freed, WhatFreeingDoesNotBringBackIsTakenByEndingTheProcess) {
+  Config config = card_with_a_freeable_one();
+  Driver d = settled(config);
+  d.behaviour(kSd).frees_nothing = true;
+  const JobId picture = d.ask(kSd, image);
+  d.pass(20s);
+  d.end(picture);
+  d.pass(2min);
+  EXPECT_THAT(d.story(), testing::Contains("free sd"));
+  EXPECT_THAT(d.story(), testing::Contains("down sd"));
+  EXPECT_FALSE(d.server(kSd).freed);
+}
+
+TEST(Freed, ItsEndIsNoticedAndTheNextStartIsANewProcess) {
+  Driver d = freed();
+  const Generation generation = d.server(kSd).generation;
+  d.apply(ServerChanged{kSd, generation, Fact::exited, "exit code 1"});
+  d.behaviour(kSd).resident.reset();
+  d.pass(5s);
+  EXPECT_EQ(d.scheduler().state().ledger.staying(kPool), 6_GiB);
+  d.ask(kSd, image);
+  d.pass(20s);
+  EXPECT_EQ(d.server(kSd).generation.value, generation.value + 1);
+}
+
+TEST(Freed, AUserStopEndsTheProcessToo) {
+  Driver d = freed();
+  d.user(UserAsked::What::stop, kSd);
+  d.pass(5s);
+  EXPECT_THAT(d.story(), ElementsAre("down sd"));
+  EXPECT_FALSE(d.server(kSd).freed);
+}
+
+TEST(Rule8, AServerThatLoadsItselfBeyondTheLimitIsFreedAgainAsSoonAsItIsIdle) {
+  Driver d = freed();
+  const Generation generation = d.server(kSd).generation;
+  d.behaviour(kSd).resident = generation;
+  d.apply(ServerChanged{kSd, generation, Fact::appeared, "loaded"});
+  EXPECT_TRUE(d.announced(Reason::put_out_again));
+  d.pass(5s);
+  EXPECT_THAT(d.story(), ElementsAre("free sd"));
+  EXPECT_EQ(d.state(kLlm), ServerState::ready);
+}
+
+TEST(Rule8, ThreeTimesInATurnThenItIsLeftAlone) {
+  Driver d = freed();
+  for (int i = 0; i < 5; ++i) {
+    d.apply(ServerChanged{kSd, d.server(kSd).generation, Fact::appeared, "loaded"});
+    d.pass(5s);
+  }
+  EXPECT_THAT(d.story(), ElementsAre("free sd", "free sd", "free sd"));
+  EXPECT_EQ(d.state(kSd), ServerState::ready) << "it is on the books as what it is";
+}
+
+TEST(Rule8, WithinTheLimitItMayStay) {
+  Config config = card_with_a_freeable_one();
+  Driver d = freed(config);
+  d.user(UserAsked::What::stop, kLlm);
+  d.pass(5s);
+  d.forget_story();
+  d.apply(ServerChanged{kSd, d.server(kSd).generation, Fact::appeared, "loaded"});
+  d.pass(1h);
+  EXPECT_THAT(d.story(), ElementsAre());
+  EXPECT_EQ(d.state(kSd), ServerState::ready);
+}
+
+TEST(Rule8, AfterARestartADisplacedServerThatLoadedItselfIsOwedStill) {
+  Config config = card_with_a_freeable_one();
+  const Row llm{.server = kLlm, .wanted = Wanted::on, .generation = Generation{1}};
+  const Row sd{.server = kSd,
+               .wanted = Wanted::on,
+               .generation = Generation{1},
+               .displaced = Displacement{Instant{1h}, kLlm, After::restore}};
+  Driver d(config, {llm, sd},
+           {{kLlm, Generation{1}, true, false}, {kSd, Generation{1}, true, false}});
+  EXPECT_TRUE(d.announced(Reason::put_out_again));
+  d.pass(1min);
+  EXPECT_TRUE(d.server(kSd).displaced.has_value());
+}
+
+}  // namespace
+}  // namespace berth::core
