@@ -32,7 +32,7 @@ struct MoveTo {
   bool operator==(const MoveTo&) const = default;
 };
 
-/// Hand the job to the server. Ends in JobEnded.
+/// Hand the job to the server; grant the hold or lease. Ends in JobEnded.
 struct Dispatch {
   JobId job;
   ServerId server;
@@ -41,9 +41,9 @@ struct Dispatch {
   bool operator==(const Dispatch&) const = default;
 };
 
-enum class CancelReason : std::uint8_t { client_gone, drain_limit };
+enum class CancelReason : std::uint8_t { client_gone, drain_limit, limit_reached };
 
-/// Stop the running job. Ends in JobEnded.
+/// Stop the running job; revoke the hold or lease. Ends in JobEnded.
 struct Cancel {
   JobId job;
   CancelReason reason = CancelReason::client_gone;

@@ -13,7 +13,10 @@
 namespace berth::core {
 
 /// A piece of work wants a server. `need` replaces the server's footprint where the job's shape
-/// needs more; it is computed before, from facts that the host has read.
+/// needs more; it is computed before, from facts that the host has read. A lease names no server
+/// (`kNoServer`) and needs `need` for a process that Berth does not run; Dispatch tells under which
+/// server and generation samples show what it holds. A hold names all of `servers`, `server` among
+/// them.
 struct JobArrived {
   JobId job;
   JobKind kind = JobKind::request;
@@ -22,7 +25,10 @@ struct JobArrived {
   std::string client;
   std::optional<Footprint> need;
   std::optional<JobId> parent;
-  std::optional<JobId> hold;
+  std::optional<JobId> hold;      ///< it belongs to this hold
+  std::vector<ServerId> servers;  ///< of a hold
+  bool exclusive = false;         ///< of a hold: whoever may leave is out meanwhile
+  std::optional<Duration> limit;  ///< of a hold or lease, from its grant: revoked then
 };
 
 /// The client is gone. The work may still run.

@@ -28,6 +28,9 @@ enum class After : std::uint8_t { restore, on_request };
 
 enum class JobKind : std::uint8_t { request, hold, lease };
 
+/// The server of a job that names none: a lease.
+inline constexpr ServerId kNoServer{0xffffffff};
+
 /// Where a pool's numbers come from. `device`: the driver; `host`: MemAvailable; `capped`: the
 /// capacity stands in the configuration and used is what our process trees take.
 enum class PoolKind : std::uint8_t { device, host, capped };

@@ -187,7 +187,8 @@ inline constexpr std::string_view kName<core::Announce> = "announce";
 
 template <class Archive, Like<core::JobArrived> Value>
 void describe(Archive& archive, Value& value) {
-  auto& [job, kind, server, job_class, client, need, parent, hold] = value;
+  auto& [job, kind, server, job_class, client, need, parent, hold, servers, exclusive, limit] =
+      value;
   archive("job", job);
   archive("job_kind", kind);
   archive("server", server);
@@ -196,6 +197,9 @@ void describe(Archive& archive, Value& value) {
   archive("need_bytes", need);
   archive("parent", parent);
   archive("hold", hold);
+  archive("servers", servers);
+  archive("exclusive", exclusive);
+  archive("limit_ns", limit);
 }
 
 template <class Archive, Like<core::JobWithdrawn> Value>

@@ -61,7 +61,10 @@ class Writer {
   json::value text(const std::string& value) { return json::string(value); }
   json::value text(Duration value) { return value.count(); }
   json::value text(Instant value) { return value.since_start.count(); }
-  json::value text(ServerId id) { return json::string(config_->servers.at(id.value).name); }
+  json::value text(ServerId id) {  // a lease has a number and no name
+    if (id.value >= config_->servers.size()) return id.value;
+    return json::string(config_->servers[id.value].name);
+  }
   json::value text(PoolId id) { return json::string(config_->pools.at(id.value).name); }
   json::value text(const core::Footprint& footprint) {
     json::object out;
@@ -156,7 +159,9 @@ class Reader {
     return known;
   }
   bool read(const json::value& in, Instant& out) { return read(in, out.since_start); }
-  bool read(const json::value& in, ServerId& out) { return find(config_->servers, in, out.value); }
+  bool read(const json::value& in, ServerId& out) {
+    return in.is_string() ? find(config_->servers, in, out.value) : read(in, out.value);
+  }
   bool read(const json::value& in, PoolId& out) { return find(config_->pools, in, out.value); }
   template <class Named>
   static bool find(const std::vector<Named>& all, const json::value& name, std::uint32_t& out) {

@@ -7,7 +7,7 @@ namespace berth::host {
 namespace {
 
 std::string server_name(const core::Config& config, ServerId id) {
-  return config.servers.at(id.value).name;
+  return id.value < config.servers.size() ? config.servers[id.value].name : "a lease";
 }
 
 std::string names(const core::Config& config, const std::vector<ServerId>& ids) {
@@ -263,6 +263,8 @@ std::string_view name(core::CancelReason reason) {
       return "client_gone";
     case core::CancelReason::drain_limit:
       return "drain_limit";
+    case core::CancelReason::limit_reached:
+      return "limit_reached";
   }
   return kNoName;
 }
