@@ -114,7 +114,8 @@ bool may_move(const State& state, ServerId id, const Claim& claim) {
                         server.state == ServerState::starting ||
                         (server.rests_freed() && claim.victims_to == Rung::absent);
   return resident && id != claim.newcomer && !server.pinned && !server.retiring &&
-         !in_a_claim(state, id) && server.config.footprint.touches(claim.need);
+         !server.held_by && !in_a_claim(state, id) &&
+         server.config.footprint.touches(claim.need);
 }
 
 /// Never one with a queued job of better class than the claim's.
@@ -150,6 +151,22 @@ std::optional<std::vector<ServerId>> choose_victims(const State& state, const Cl
   return victims;
 }
 
+/// An exclusive hold that gathers or was granted keeps everybody else out: returns one of its
+/// servers.
+std::optional<ServerId> kept_out_by(const State& state, ServerId newcomer) {
+  for (std::size_t i = state.config.servers.size(); i < state.servers.size(); ++i) {
+    const Server& place = state.servers[i];
+    if (place.kind != JobKind::hold || place.idle() || newcomer.value == i) continue;
+    const JobId id = place.running.empty() ? place.queue.front().id : place.running.front();
+    const Job& hold = state.jobs.at(id);
+    const auto& members = hold.holds;
+    const bool member = std::find(members.begin(), members.end(), newcomer) != members.end();
+    const bool gathers = state.server(members.front()).held_by == id;
+    if (hold.exclusive && gathers && !member) return members.front();
+  }
+  return std::nullopt;
+}
+
 /// `allowed` says who may leave; nullopt: nobody.
 template <class Allowed>
 Plan plan_with(const State& state, Claim claim, Allowed allowed) {
@@ -157,6 +174,10 @@ Plan plan_with(const State& state, Claim claim, Allowed allowed) {
   claim.oversize = is_oversize_need(state, claim.need);
   Plan plan;
   plan.claim = std::move(claim);
+  if (kept_out_by(state, plan.claim.newcomer)) {
+    plan.verdict = Verdict::blocked;
+    return plan;
+  }
   if (plan.claim.oversize && state.config.policy.oversize == Oversize::refuse) {
     plan.claim.numbers = numbers_of(state, plan.claim, true);
     return plan;
@@ -235,14 +256,76 @@ bool is_oversize_need(const State& state, const Footprint& need) {
 }
 
 Plan plan_for_job(const State& state, ServerId newcomer, Instant now) {
+  const Waiting& head = head_of(state, state.server(newcomer), now);
+  return plan_for_class(state, newcomer, aged_class(head, now, state.config.policy), now);
+}
+
+Plan plan_for_class(const State& state, ServerId newcomer, std::int32_t job_class, Instant now) {
   Claim claim;
   claim.newcomer = newcomer;
-  const std::int32_t job_class =
-      aged_class(head_of(state, state.server(newcomer), now), now, state.config.policy);
   return plan_with(state, std::move(claim), [&](ServerId id) {
     const bool works = !state.server(id).idle() && is_planted(Planted::victims_only_idle);
     return !works && !queue_outranks(state, state.server(id), job_class, now);
   });
+}
+
+std::optional<ServerId> keeper_of_place(const State& state, ServerId newcomer,
+                                        ServerClass job_class, Instant now) {
+  if (state.server(newcomer).state != ServerState::absent || in_a_claim(state, newcomer)) {
+    return std::nullopt;
+  }
+  if (const auto keeper = kept_out_by(state, newcomer)) return keeper;
+  State free = state;
+  for (Server& each : free.servers) {
+    each.pinned = false;
+    each.held_by.reset();
+  }
+  const Plan plan =
+      plan_for_class(free, newcomer, static_cast<std::int32_t>(job_class), now);
+  if (plan.verdict != Verdict::offload) return std::nullopt;
+  const auto& victims = plan.claim.victims;
+  const auto found = std::find_if(victims.begin(), victims.end(), [&](ServerId id) {
+    const Server& each = state.server(id);
+    return each.pinned || each.held_by || each.kind == JobKind::lease;
+  });
+  return found == victims.end() ? std::nullopt : std::optional(*found);
+}
+
+bool is_gathered(const State& state, const Server& place) {
+  if (place.kind != JobKind::hold || place.queue.empty()) return true;
+  const Job& hold = state.jobs.at(place.queue.front().id);
+  return std::all_of(hold.holds.begin(), hold.holds.end(), [&](ServerId id) {
+    const Server& each = state.server(id);
+    return each.state == ServerState::ready && each.held_by == hold.id && !each.retiring;
+  });
+}
+
+ServerId displacer_of(const State& state, const Claim& claim) {
+  const Server& newcomer = state.server(claim.newcomer);
+  if (newcomer.kind != JobKind::hold || newcomer.queue.empty()) return claim.newcomer;
+  return state.jobs.at(newcomer.queue.front().id).holds.front();
+}
+
+Plan plan_hold(const State& state, ServerId place, Instant now) {
+  const Waiting& head = head_of(state, state.server(place), now);
+  const std::int32_t job_class = aged_class(head, now, state.config.policy);
+  Plan plan{.verdict = Verdict::fits, .claim = {}};
+  plan.claim.newcomer = place;
+  if (!state.jobs.at(head.id).exclusive) return plan;
+  for (std::uint32_t i = 0; i < state.servers.size(); ++i) {
+    const Server& each = state.servers[i];
+    const bool out = each.state == ServerState::absent || each.state == ServerState::failed;
+    const bool stays = each.pinned || each.held_by || each.kind == JobKind::hold ||
+                       each.state == ServerState::unkillable;
+    if (out || stays || ServerId{i} == place) continue;
+    const bool busy = in_a_claim(state, ServerId{i}) || each.retiring ||
+                      each.state == ServerState::stopping ||
+                      queue_outranks(state, each, job_class, now);
+    if (busy) return {Verdict::blocked, plan.claim};
+    plan.claim.victims.push_back(ServerId{i});
+  }
+  if (!plan.claim.victims.empty()) plan.verdict = Verdict::offload;
+  return plan;
 }
 
 Plan plan_beside(const State& state, ServerId newcomer) {

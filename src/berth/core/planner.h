@@ -23,6 +23,25 @@ struct Plan {
 /// Plans the place of an absent server that somebody waits for (rules 1 and 2 of design section 6).
 Plan plan_for_job(const State& state, ServerId newcomer, Instant now);
 
+/// The same for a job of `job_class` that the server's queue does not hold yet.
+Plan plan_for_class(const State& state, ServerId newcomer, std::int32_t job_class, Instant now);
+
+/// Plans the grant of a hold whose servers are all there: whoever may leave does, if it is
+/// exclusive; nobody has to if not.
+Plan plan_hold(const State& state, ServerId place, Instant now);
+
+/// Returns who stands in the way of an absent server and does not leave for a job: somebody pinned,
+/// held or leased. Nothing: nobody does, or it has its place already.
+std::optional<ServerId> keeper_of_place(const State& state, ServerId newcomer,
+                                        ServerClass job_class, Instant now);
+
+/// Does nothing but a grant stand between the hold of this place and its servers? True for all
+/// that are no hold's place.
+bool is_gathered(const State& state, const Server& place);
+
+/// Returns the server in whose name the claim's victims leave.
+ServerId displacer_of(const State& state, const Claim& claim);
+
 /// Plans the place of an absent server where nobody may leave for it.
 Plan plan_beside(const State& state, ServerId newcomer);
 

@@ -24,7 +24,8 @@ namespace berth::core {
   X(ageing_forgotten) \
   X(claim_when_gates_close) \
   X(victims_only_idle) \
-  X(child_checked_against_own_plan)
+  X(child_checked_against_own_plan) \
+  X(lease_memory_granted_at_once)
 // clang-format on
 
 enum class Planted : std::uint8_t {

@@ -40,8 +40,9 @@ std::vector<Action> Scheduler::apply(Instant now, const Event& event) {
 // ---- Jobs ---------------------------------------------------------------------------------------
 
 void Scheduler::on(const JobArrived& event) {
-  BERTH_ASSERT(event.server.value < state_.servers.size());
   BERTH_ASSERT(!state_.jobs.contains(event.job));
+  if (event.kind != JobKind::request) return place_arrived(event);
+  BERTH_ASSERT(event.server.value < state_.config.servers.size());
   Server& target = server(event.server);
   const std::string& name = target.config.name;
   if (target.wanted == Wanted::off) {
@@ -68,8 +69,10 @@ void Scheduler::on(const JobArrived& event) {
                                      .client = event.client,
                                      .need = event.need,
                                      .parent = event.parent,
+                                     .hold = event.hold,
                                      .arrived = now_});
   if (event.parent) state_.tool_calls += 1;
+  if (event.hold) state_.jobs_of_holds += 1;
   target.queue.push_back(
       {event.job, event.job_class, now_, event.need.has_value(), event.parent.has_value()});
 }
@@ -100,13 +103,17 @@ void Scheduler::on(const JobEnded& event) {
 }
 
 void Scheduler::forget(JobId id) {
-  Server& target = server(state_.jobs.at(id).server);
+  const ServerId place = state_.jobs.at(id).server;
+  Server& target = server(place);
+  if (target.kind == JobKind::hold) scatter(state_.jobs.at(id));
   const bool was_idle = target.idle();
   std::erase_if(target.queue, [id](const Waiting& job) { return job.id == id; });
   std::erase(target.running, id);
   if (state_.jobs.at(id).parent) state_.tool_calls -= 1;
+  if (state_.jobs.at(id).hold) state_.jobs_of_holds -= 1;
   state_.jobs.erase(id);
   if (!was_idle && target.idle()) target.idle_since = now_;
+  if (target.is_place()) leave_place(place);
 }
 
 void Scheduler::end_jobs_of(Server& target) {

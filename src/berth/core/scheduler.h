@@ -47,6 +47,16 @@ class Scheduler {
   void recover(ServerId id, const Row* row, const FoundServer* found);
   void recover_displaced(ServerId id);
 
+  // Leases and holds (scheduler_places.cc).
+  void place_arrived(const JobArrived& event);
+  void leave_place(ServerId id);
+  bool revoke_places();
+  bool gather_holds();
+  bool refuse_stuck_jobs_of_holds();
+  [[nodiscard]] bool can_gather(const Job& hold) const;
+  void gather(const Job& hold);
+  void scatter(const Job& hold);
+
   // Jobs.
   void forget(JobId id);
   void end_jobs_of(Server& server);

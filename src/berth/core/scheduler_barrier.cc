@@ -127,6 +127,7 @@ void Scheduler::expire_releases() {
   for (const LedgerEntry& entry :
        state_.ledger.mark_stuck(now_, state_.config.policy.release_deadline)) {
     Server& target = server(entry.server);
+    if (target.is_place()) continue;  // nobody can end what a lease has left
     const bool resting = target.state == ServerState::absent || target.state == ServerState::failed;
     if (!resting || target.generation != entry.generation || target.move) continue;
     const bool loads_there = target.freed && claim_of_newcomer(entry.server) != nullptr;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -65,6 +66,7 @@ class Driver {
   bool commits_fail = false;
   bool commits_wait = false;
   bool samples_fail = false;
+  bool leases_keep_memory = false;  ///< a child of the holder outlives it
   Bytes foreign;
 
   JobId ask(ServerId server, ServerClass job_class, std::optional<JobId> parent = std::nullopt) {
@@ -73,8 +75,43 @@ class Driver {
         .job = job, .server = server, .job_class = job_class, .client = "test", .parent = parent});
     return job;
   }
+  JobId lease(Bytes amount, std::optional<Duration> limit = 30min,
+              ServerClass job_class = ServerClass::video) {
+    const JobId job{++last_job_};
+    apply(JobArrived{.job = job,
+                     .kind = JobKind::lease,
+                     .server = kNoServer,
+                     .job_class = job_class,
+                     .client = "test",
+                     .need = bytes(amount),
+                     .limit = limit});
+    return job;
+  }
+  JobId hold(std::vector<ServerId> servers, bool exclusive = false,
+             std::optional<JobId> inside = std::nullopt) {
+    const JobId job{++last_job_};
+    apply(JobArrived{.job = job,
+                     .kind = JobKind::hold,
+                     .server = servers.front(),
+                     .job_class = ServerClass::video,
+                     .client = "test",
+                     .hold = inside,
+                     .servers = servers,
+                     .exclusive = exclusive,
+                     .limit = 30min});
+    return job;
+  }
+  JobId ask_inside(JobId hold, ServerId server, ServerClass job_class) {
+    const JobId job{++last_job_};
+    apply(JobArrived{
+        .job = job, .server = server, .job_class = job_class, .client = "test", .hold = hold});
+    return job;
+  }
   void withdraw(JobId job) { apply(JobWithdrawn{job}); }
-  void end(JobId job, JobEnd how = JobEnd::done) { apply(JobEnded{job, how}); }
+  void end(JobId job, JobEnd how = JobEnd::done) {
+    if (!leases_keep_memory) leases_.erase(job);
+    apply(JobEnded{job, how});
+  }
   void user(UserAsked::What what, ServerId server) { apply(UserAsked{what, server}); }
 
   /// Lets time pass; timers, moves and samples happen when they are due.
@@ -155,7 +192,10 @@ class Driver {
     due_.emplace_back(now_ + (up ? server.start : server.stop), EffectEnded{move.effect, result});
   }
   void take(const Dispatch& dispatch) {
-    story_.push_back("run " + std::to_string(dispatch.job.value));
+    const Server& target = server(dispatch.server);
+    if (target.kind == JobKind::lease) leases_[dispatch.job] = dispatch;
+    const char* what = target.is_place() ? "grant " : "run ";
+    story_.push_back(what + std::to_string(dispatch.job.value));
   }
   void take(const Cancel& cancel) {
     story_.push_back("cancel " + std::to_string(cancel.job.value));
@@ -201,6 +241,11 @@ class Driver {
         pool.free -= bytes.in(PoolId{0});
       }
     }
+    for (const auto& [job, grant] : leases_) {
+      const Footprint& held = server(grant.server).config.footprint;
+      measured.holders.push_back({500, "tool", grant.server, grant.generation, held});
+      pool.free -= held.in(PoolId{0});
+    }
     measured.pools.push_back(pool);
     return measured;
   }
@@ -212,6 +257,7 @@ class Driver {
   std::vector<MoveTo> moves_;
   std::vector<std::pair<Instant, Event>> due_;
   std::vector<Row> rows_;
+  std::map<JobId, Dispatch> leases_;
   std::vector<Action> log_;
   std::vector<std::string> story_;
   std::uint64_t last_job_ = 0;

@@ -31,7 +31,8 @@ bool as_large_as_any(const Footprint& need, const std::vector<Footprint>& blocke
 void Scheduler::settle() {
   expire_releases();
   for (int step = 0; step < kSettleStepsMax; ++step) {
-    if (dispatch_jobs() || refuse_doomed_calls() || retire_servers() || put_out_again() ||
+    if (dispatch_jobs() || refuse_doomed_calls() || refuse_stuck_jobs_of_holds() ||
+        revoke_places() || gather_holds() || retire_servers() || put_out_again() ||
         advance_claims() || claim_jobs() || claim_returns()) {
       continue;
     }
@@ -56,7 +57,9 @@ bool Scheduler::dispatch_jobs() {
       std::erase_if(target.queue, [id](const Waiting& job) { return job.id == id; });
       target.running.push_back(id);
       target.last_served = now_;
-      state_.jobs.at(id).running = true;
+      Job& job = state_.jobs.at(id);
+      job.running = true;
+      if (target.is_place() && job.limit) target.until = now_ + *job.limit;
       emit(Dispatch{id, ServerId{i}, target.generation});
       changed = true;
     }
@@ -65,7 +68,7 @@ bool Scheduler::dispatch_jobs() {
 }
 
 const Waiting* Scheduler::next_for(const Server& target) const {
-  if (target.gate_open) return &head_of(state_, target, now_);
+  if (target.gate_open) return next_to_run(state_, target, now_);
   const auto call = std::find_if(target.queue.begin(), target.queue.end(), [&](const Waiting& job) {
     return job.has_parent && !ancestors_of(state_, job.id).empty();
   });
@@ -129,7 +132,9 @@ bool Scheduler::advance_claims() {
 
 bool Scheduler::advance(Claim& claim) {
   const Server& newcomer = server(claim.newcomer);
-  const bool waived = claim.is_return && !newcomer.owed() && newcomer.queue.empty();
+  const bool unasked = claim.is_return && !newcomer.owed();
+  const bool waived = ((unasked || newcomer.is_place()) && newcomer.queue.empty()) ||
+                      !is_gathered(state_, newcomer);
   const bool placed = claim.phase == ClaimPhase::starting;
   if ((newcomer.wanted == Wanted::off || waived) && claim.first_signal && !placed) {
     // The user's word goes before the plan; rule 5 brings back whom it has put out.
@@ -157,7 +162,7 @@ bool Scheduler::advance(Claim& claim) {
 /// more or would put out a server that has work again.
 bool Scheduler::must_fall(const Claim& claim) const {
   const Server& newcomer = server(claim.newcomer);
-  if (!claim.is_return) return newcomer.queue.empty();
+  if (!claim.is_return) return newcomer.queue.empty() || !is_gathered(state_, newcomer);
   const bool victim_works = std::any_of(claim.victims.begin(), claim.victims.end(),
                                         [this](ServerId id) { return !server(id).idle(); });
   const bool hindered = victim_works && !is_planted(Planted::restore_while_displacer_works);
@@ -191,16 +196,17 @@ void Scheduler::begin_draining(Claim& claim) {
   claim.phase = ClaimPhase::draining;
   for (const ServerId id : claim.victims) {
     Server& victim = server(id);
+    if (victim.is_place()) continue;  // it ends by itself, and is owed nothing
     if (victim.freed) continue;  // it gives up the rest: what it is owed stands in its row already
     const bool behind = home_order(claim.newcomer, server(claim.newcomer)) < home_order(id, victim);
     if (victim.wanted == Wanted::off || (victim.wanted == Wanted::on_demand && behind)) continue;
     const After after =
         std::exchange(victim.skip_next_restore, false) ? After::on_request : After::restore;
-    victim.displaced = Displacement{now_, claim.newcomer, after};
+    victim.displaced = Displacement{now_, displacer_of(state_, claim), after};
     commit(id);
   }
   if (!server(claim.newcomer).freed) server(claim.newcomer).generation.value += 1;
-  commit(claim.newcomer);
+  if (!server(claim.newcomer).is_place()) commit(claim.newcomer);
   if (claim.oversize && !claim.victims.empty() && !sample_) {
     sample_ = claim.sample_before = next_effect();
     sample_asked_ = now_;
@@ -277,6 +283,7 @@ bool Scheduler::advance_draining(Claim& claim) {
   for (const ServerId id : claim.victims) {
     const Server& victim = server(id);
     const bool enough = claim.victims_to == Rung::freed && victim.config.freed.has_value();
+    BERTH_ASSERT(!victim.is_place() || victim.state == ServerState::absent);
     if (victim.state == ServerState::ready) {
       move(id, enough ? Rung::freed : Rung::absent, /*keep=*/true);
     } else if (victim.rests_freed()) {
@@ -317,6 +324,10 @@ bool Scheduler::start_newcomer(Claim& claim) {
   }
   claim.phase = ClaimPhase::starting;
   state_.ledger.reserve(claim.newcomer, newcomer.generation, claim.need, now_);
+  if (newcomer.is_place()) {  // nothing has to load
+    became_ready(claim.newcomer, {});
+    return true;
+  }
   move(claim.newcomer, Rung::resident, /*keep=*/true);
   return true;
 }
@@ -367,7 +378,7 @@ bool Scheduler::claim_jobs() {
     if (each.state == ServerState::failed && each.retry_at && *each.retry_at <= now_) {
       each.state = ServerState::absent;
     }
-    const bool absent = each.state == ServerState::absent;
+    const bool absent = each.state == ServerState::absent && is_gathered(state_, each);
     if (absent && !each.queue.empty() && !in_a_claim(state_, ServerId{i})) {
       waiters.emplace_back(rank_of(state_, each, head_of(state_, each, now_), now_), ServerId{i});
     }
@@ -381,7 +392,10 @@ bool Scheduler::claim_jobs() {
         state_.claims.begin(), state_.claims.end(),
         [&](const Claim& claim) { return !claim.victims.empty() && shares_pool(claim, need); });
     if (!is_oversize_need(state_, need) && as_large_as_any(need, blocked)) continue;
-    const Plan plan = taken ? plan_beside(state_, id) : plan_for_job(state_, id, now_);
+    const bool is_hold = server(id).kind == JobKind::hold;
+    const Plan plan = is_hold ? plan_hold(state_, id, now_)
+                      : taken ? plan_beside(state_, id)
+                              : plan_for_job(state_, id, now_);
     const JobId job = rank.job;
     if (plan.verdict == Verdict::impossible) {
       const Error error{ErrorCode::does_not_fit,
@@ -397,7 +411,7 @@ bool Scheduler::claim_jobs() {
       return true;
     }
     if (plan.verdict == Verdict::blocked) {
-      if (!taken) blocked.push_back(need);
+      if (!taken && !is_hold) blocked.push_back(need);
       continue;
     }
     const Reason reason = plan.claim.oversize                ? Reason::oversize
@@ -468,6 +482,7 @@ std::optional<Instant> Scheduler::next_wake() const {
   for (std::uint32_t i = 0; i < state_.servers.size(); ++i) {
     const Server& each = state_.servers[i];
     consider(each.drain_until);
+    consider(each.until);
     if (each.state == ServerState::failed) consider(each.retry_at);
     if (each.state != ServerState::absent) continue;
     for (const Waiting& job : each.queue) {  // its next class by ageing

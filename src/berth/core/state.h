@@ -27,6 +27,10 @@ struct Job {
   std::string client;
   std::optional<Footprint> need;
   std::optional<JobId> parent;  ///< it is a tool call of this job
+  std::optional<JobId> hold;    ///< it belongs to this hold
+  std::vector<ServerId> holds;  ///< of a hold: the servers that stay
+  bool exclusive = false;       ///< of a hold: whoever may leave is out meanwhile
+  std::optional<Duration> limit;
   Instant arrived;
   bool running = false;
   bool cancelled = false;  ///< Cancel was sent; the work may still run
@@ -39,16 +43,23 @@ struct Waiting {
   Instant arrived;
   bool has_need = false;    ///< it needs more than its server's footprint
   bool has_parent = false;  ///< it is a tool call
+  bool is_hold = false;     ///< a hold that names this server: it wants it there, and no slot
 
   bool operator==(const Waiting&) const = default;
 };
 
+/// A server of the configuration; or, with the kind of its job, the place of one lease or hold,
+/// after those of the configuration: it needs memory like a server, and Berth does not run it. A
+/// place whose job is over is used again.
 struct Server {
+  JobKind kind = JobKind::request;
   ServerConfig config;
   Wanted wanted = Wanted::on_demand;
   std::optional<Displacement> displaced;
   bool skip_next_restore = false;
   bool pinned = false;
+  std::optional<JobId> held_by;  ///< a hold that waits for it to be there or was granted
+  std::optional<Instant> until;  ///< of a place: its job is revoked then
 
   ServerState state = ServerState::absent;
   Generation generation;
@@ -79,6 +90,8 @@ struct Server {
   [[nodiscard]] bool rests_freed() const {
     return freed && (state == ServerState::absent || state == ServerState::failed);
   }
+  /// It belongs to a lease or hold.
+  [[nodiscard]] bool is_place() const { return kind != JobKind::request; }
   [[nodiscard]] bool idle() const { return queue.empty() && running.empty(); }
   /// It shall be resident: wanted on, or displaced and to be restored.
   [[nodiscard]] bool owed() const {
@@ -119,7 +132,8 @@ struct State {
   Config config;
   std::vector<Server> servers;
   std::map<JobId, Job> jobs;
-  std::size_t tool_calls = 0;  ///< how many of them have a parent
+  std::size_t tool_calls = 0;     ///< how many of them have a parent
+  std::size_t jobs_of_holds = 0;  ///< how many of them belong to a hold
   std::vector<Claim> claims;
   Ledger ledger;
   std::vector<PoolSample>

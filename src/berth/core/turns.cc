@@ -31,6 +31,15 @@ std::int32_t home_group(ServerClass job_class) {
   return 3;
 }
 
+/// All leases are one server: when any of them was served.
+std::optional<Instant> last_lease(const State& state) {
+  std::optional<Instant> last;
+  for (const Server& each : state.servers) {
+    if (each.kind == JobKind::lease) last = std::max(last, each.last_served);
+  }
+  return last;
+}
+
 }  // namespace
 
 std::int32_t aged_class(const Waiting& job, Instant now, const Policy& policy) {
@@ -41,22 +50,35 @@ std::int32_t aged_class(const Waiting& job, Instant now, const Policy& policy) {
 }
 
 Rank rank_of(const State& state, const Server& server, const Waiting& job, Instant now) {
-  return {aged_class(job, now, state.config.policy), server.last_served.value_or(kNever),
-          job.arrived, job.id};
+  const bool lease = server.kind == JobKind::lease;
+  const std::optional<Instant> served = lease ? last_lease(state) : server.last_served;
+  return {aged_class(job, now, state.config.policy), served.value_or(kNever), job.arrived, job.id};
 }
 
-const Waiting& head_of(const State& state, const Server& server, Instant now) {
-  BERTH_ASSERT(!server.queue.empty());
+namespace {
+
+const Waiting* best_of(const State& state, const Server& server, Instant now, bool with_holds) {
   const Policy& policy = state.config.policy;
   const Waiting* best = nullptr;
   std::int32_t best_class = 0;
   for (const Waiting& job : server.queue) {
     const std::int32_t aged = aged_class(job, now, policy);
-    if (best != nullptr && aged >= best_class) continue;
+    if ((job.is_hold && !with_holds) || (best != nullptr && aged >= best_class)) continue;
     best = &job;
     best_class = aged;
   }
-  return *best;
+  return best;
+}
+
+}  // namespace
+
+const Waiting& head_of(const State& state, const Server& server, Instant now) {
+  BERTH_ASSERT(!server.queue.empty());
+  return *best_of(state, server, now, true);
+}
+
+const Waiting* next_to_run(const State& state, const Server& server, Instant now) {
+  return best_of(state, server, now, false);
 }
 
 Duration swap_time(const State& state, const Server& server) {
@@ -91,7 +113,8 @@ std::vector<ServerId> rivals_of(const State& state, ServerId server) {
     for (std::uint32_t k = 0; k < state.servers.size(); ++k) {
       const Server& each = state.servers[k];
       const bool seen = std::find(rivals.begin(), rivals.end(), ServerId{k}) != rivals.end();
-      const bool gone = each.wanted == Wanted::off && each.state == ServerState::absent;
+      const bool unused = each.wanted == Wanted::off || (each.is_place() && each.idle());
+      const bool gone = unused && each.state == ServerState::absent;
       const Footprint& mine = state.server(rivals[i]).config.footprint;
       if (!seen && !gone && each.config.footprint.touches(mine)) rivals.push_back(ServerId{k});
     }
@@ -112,6 +135,10 @@ std::string hindrance_of(const State& state, ServerId rival, ServerId server) {
   if (each.pinned && rival != server) return fmt::format("server \"{}\" is pinned", name);
   if (each.state == ServerState::unkillable) {
     return fmt::format("server \"{}\" does not die", name);
+  }
+  if (each.held_by && !state.jobs.at(*each.held_by).limit) {
+    return fmt::format("server \"{}\" is held by job {}, which has no limit", name,
+                       each.held_by->value);
   }
   if (!longest_job(each.config)) return fmt::format("jobs of server \"{}\" have no limit", name);
   for (const PoolSample& sample : state.sample) {
@@ -144,9 +171,13 @@ Bound bound_of(const State& state, ServerId server, ServerClass job_class, std::
     swap = std::max(swap, s);
     Duration& longest = each.config.job_class == ServerClass::chat ? chat : other;
     longest = std::max(longest, *longest_job(each.config));
+    if (each.held_by) other = std::max(other, *state.jobs.at(*each.held_by).limit);
   }
   const Policy& policy = state.config.policy;
-  const auto m = static_cast<std::int64_t>(rivals.size());
+  const auto leases = std::count_if(rivals.begin(), rivals.end(), [&](ServerId id) {
+    return state.server(id).kind == JobKind::lease;
+  });
+  const auto m = static_cast<std::int64_t>(rivals.size()) - std::max<std::int64_t>(leases - 1, 0);
   const auto slots = static_cast<std::size_t>(state.server(server).config.slots);
   const auto turns = static_cast<std::int64_t>((before + slots - 1) / slots) * m + m - 1;
   const std::optional<Duration> own = state.server(server).config.job_limit;

@@ -30,6 +30,9 @@ Rank rank_of(const State& state, const Server& server, const Waiting& job, Insta
 /// The server's queue must not be empty.
 const Waiting& head_of(const State& state, const Server& server, Instant now);
 
+/// Returns the queued job that a free slot of the server is for; null: none. Holds take no slot.
+const Waiting* next_to_run(const State& state, const Server& server, Instant now);
+
 /// Returns S: the learned time from the first signal until `server` is ready, else the guess.
 Duration swap_time(const State& state, const Server& server);
 
