@@ -114,8 +114,7 @@ bool may_move(const State& state, ServerId id, const Claim& claim) {
                         server.state == ServerState::starting ||
                         (server.rests_freed() && claim.victims_to == Rung::absent);
   return resident && id != claim.newcomer && !server.pinned && !server.retiring &&
-         !server.held_by && !in_a_claim(state, id) &&
-         server.config.footprint.touches(claim.need);
+         !server.held_by && !in_a_claim(state, id) && server.config.footprint.touches(claim.need);
 }
 
 /// Never one with a queued job of better class than the claim's.
@@ -149,22 +148,6 @@ std::optional<std::vector<ServerId>> choose_victims(const State& state, const Cl
     if (has_room(state, claim, fewer)) victims = std::move(fewer);
   }
   return victims;
-}
-
-/// An exclusive hold that gathers or was granted keeps everybody else out: returns one of its
-/// servers.
-std::optional<ServerId> kept_out_by(const State& state, ServerId newcomer) {
-  for (std::size_t i = state.config.servers.size(); i < state.servers.size(); ++i) {
-    const Server& place = state.servers[i];
-    if (place.kind != JobKind::hold || place.idle() || newcomer.value == i) continue;
-    const JobId id = place.running.empty() ? place.queue.front().id : place.running.front();
-    const Job& hold = state.jobs.at(id);
-    const auto& members = hold.holds;
-    const bool member = std::find(members.begin(), members.end(), newcomer) != members.end();
-    const bool gathers = state.server(members.front()).held_by == id;
-    if (hold.exclusive && gathers && !member) return members.front();
-  }
-  return std::nullopt;
 }
 
 /// `allowed` says who may leave; nullopt: nobody.
@@ -207,6 +190,20 @@ Plan plan_with(const State& state, Claim claim, Allowed allowed) {
 Bytes own_in(const State& state, ServerId newcomer, PoolId pool) {
   const Server& server = state.server(newcomer);
   return server.freed ? state.ledger.of(newcomer, server.generation, pool) : Bytes{};
+}
+
+std::optional<ServerId> kept_out_by(const State& state, ServerId newcomer) {
+  for (std::size_t i = state.config.servers.size(); i < state.servers.size(); ++i) {
+    const Server& place = state.servers[i];
+    if (place.kind != JobKind::hold || place.idle() || newcomer.value == i) continue;
+    const JobId id = place.running.empty() ? place.queue.front().id : place.running.front();
+    const Job& hold = state.jobs.at(id);
+    const auto& members = hold.holds;
+    const bool member = std::find(members.begin(), members.end(), newcomer) != members.end();
+    const bool gathers = state.server(members.front()).held_by == id;
+    if (hold.exclusive && gathers && !member) return members.front();
+  }
+  return std::nullopt;
 }
 
 bool is_beyond_limit(const State& state, ServerId id) {
@@ -280,8 +277,7 @@ std::optional<ServerId> keeper_of_place(const State& state, ServerId newcomer,
     each.pinned = false;
     each.held_by.reset();
   }
-  const Plan plan =
-      plan_for_class(free, newcomer, static_cast<std::int32_t>(job_class), now);
+  const Plan plan = plan_for_class(free, newcomer, static_cast<std::int32_t>(job_class), now);
   if (plan.verdict != Verdict::offload) return std::nullopt;
   const auto& victims = plan.claim.victims;
   const auto found = std::find_if(victims.begin(), victims.end(), [&](ServerId id) {
@@ -312,6 +308,11 @@ Plan plan_hold(const State& state, ServerId place, Instant now) {
   Plan plan{.verdict = Verdict::fits, .claim = {}};
   plan.claim.newcomer = place;
   if (!state.jobs.at(head.id).exclusive) return plan;
+  const std::vector<ServerId>& members = state.jobs.at(head.id).holds;
+  for (const Claim& claim : state.claims) {  // before its first signal it falls, else it comes up
+    const bool member = std::find(members.begin(), members.end(), claim.newcomer) != members.end();
+    if (!member && claim.newcomer != place) return {Verdict::blocked, plan.claim};
+  }
   for (std::uint32_t i = 0; i < state.servers.size(); ++i) {
     const Server& each = state.servers[i];
     const bool out = each.state == ServerState::absent || each.state == ServerState::failed;

@@ -59,6 +59,10 @@ std::optional<Admission> numbers_of(const State& state, const Claim& claim, bool
 /// Returns what is on the books for the newcomer already: it is freed and its process lives.
 Bytes own_in(const State& state, ServerId newcomer, PoolId pool);
 
+/// An exclusive hold that gathers or was granted keeps everybody else out: returns one of its
+/// servers. Nothing: the newcomer is not kept out.
+std::optional<ServerId> kept_out_by(const State& state, ServerId newcomer);
+
 /// Is more on the books than the limit allows beside a resident server?
 bool is_beyond_limit(const State& state, ServerId id);
 

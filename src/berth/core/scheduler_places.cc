@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Leases and holds: jobs that keep memory, or servers, for somebody else (design section 6, rule 7).
+// Leases and holds: jobs that keep memory, or servers, for somebody else (design section 6, rule
+// 7).
 #include <algorithm>
 #include <utility>
 
@@ -36,18 +37,22 @@ Footprint together(const State& state, const std::vector<ServerId>& servers) {
 }
 
 /// Nothing: it can be granted on this machine.
-std::optional<Error> refusal(const State& state, const JobArrived& event) {
-  if (event.kind == JobKind::lease) {
-    for (const PoolShare& share : event.need->shares) {
-      const PoolConfig& pool = state.config.pools[share.pool.value];
-      if (share.bytes <= pool.capacity) continue;
-      return Error{ErrorCode::does_not_fit,
-                   fmt::format("a lease of {} cannot fit into pool \"{}\" of {}; ask for less",
-                               to_text(share.bytes), pool.name, to_text(pool.capacity))};
-    }
-    return std::nullopt;
+std::optional<Error> refusal_of_lease(const State& state, const Footprint& need) {
+  for (const PoolShare& share : need.shares) {
+    const PoolConfig& pool = state.config.pools[share.pool.value];
+    const bool refused = is_oversize_need(state, Footprint{{share}}) &&
+                         state.config.policy.oversize == Oversize::refuse;
+    if (share.bytes <= pool.capacity && !refused) continue;
+    return Error{ErrorCode::does_not_fit,
+                 fmt::format("a lease of {} cannot fit into pool \"{}\" of {}; ask for less",
+                             to_text(share.bytes), pool.name, to_text(pool.capacity))};
   }
-  for (const ServerId id : event.servers) {
+  return std::nullopt;
+}
+
+/// Nothing: it can be granted as things are, sooner or later.
+std::optional<Error> refusal_of_hold(const State& state, const std::vector<ServerId>& servers) {
+  for (const ServerId id : servers) {
     const std::string& name = state.server(id).config.name;
     if (state.server(id).wanted != Wanted::off) continue;
     return Error{ErrorCode::stopped_by_user,
@@ -55,19 +60,20 @@ std::optional<Error> refusal(const State& state, const JobArrived& event) {
                              "back",
                              name, name)};
   }
-  const bool several = event.servers.size() > 1;
-  if (several && is_oversize_need(state, together(state, event.servers))) {
-    return Error{ErrorCode::does_not_fit,
-                 "the servers of this hold do not fit together, not even on the empty machine; "
-                 "hold fewer at a time"};
-  }
-  return std::nullopt;
+  const bool oversize = is_oversize_need(state, together(state, servers));
+  const bool alone = servers.size() == 1 && state.config.policy.oversize == Oversize::attempt;
+  if (!oversize || alone) return std::nullopt;
+  return Error{ErrorCode::does_not_fit,
+               "what this hold names does not fit, not even on the empty machine; hold fewer "
+               "servers at a time, or smaller ones"};
 }
 
 }  // namespace
 
 void Scheduler::place_arrived(const JobArrived& event) {
-  if (const auto error = refusal(state_, event)) return reject(event.job, *error);
+  const auto error = event.kind == JobKind::lease ? refusal_of_lease(state_, *event.need)
+                                                  : refusal_of_hold(state_, event.servers);
+  if (error) return reject(event.job, *error);
   const auto waiting = std::count_if(state_.servers.begin(), state_.servers.end(), [](auto& each) {
     return each.is_place() && !each.queue.empty();
   });
@@ -81,9 +87,8 @@ void Scheduler::place_arrived(const JobArrived& event) {
     const Server& each = server(id);
     const auto& entries = state_.ledger.entries();
     return each.is_place() && each.idle() && each.state == ServerState::absent &&
-           !in_a_claim(state_, id) && std::none_of(entries.begin(), entries.end(), [&](auto& e) {
-             return e.server == id;
-           });
+           !in_a_claim(state_, id) &&
+           std::none_of(entries.begin(), entries.end(), [&](auto& e) { return e.server == id; });
   };
   ServerId place{static_cast<std::uint32_t>(state_.config.servers.size())};
   while (place.value < state_.servers.size() && !is_free(place))
@@ -152,6 +157,10 @@ bool Scheduler::gather_holds() {
     const Server& place = state_.servers[i];
     if (place.kind != JobKind::hold || place.queue.empty()) continue;
     const Job& hold = state_.jobs.at(place.queue.front().id);
+    if (const auto error = refusal_of_hold(state_, hold.holds)) {
+      reject(hold.id, *error);
+      return true;
+    }
     if (server(hold.holds.front()).held_by == hold.id) gathering = &hold;
     const bool earlier = first == nullptr || hold.id < first->id;
     if (earlier && can_gather(hold)) first = &hold;
@@ -198,10 +207,8 @@ void Scheduler::gather(const Job& hold) {
     Server& each = server(id);
     each.held_by = hold.id;
     if (each.state == ServerState::ready) continue;
-    each.queue.push_back({.id = hold.id,
-                          .job_class = hold.job_class,
-                          .arrived = hold.arrived,
-                          .is_hold = true});
+    each.queue.push_back(
+        {.id = hold.id, .job_class = hold.job_class, .arrived = hold.arrived, .is_hold = true});
   }
 }
 

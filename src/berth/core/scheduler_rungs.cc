@@ -72,7 +72,8 @@ bool Scheduler::put_out_again() {
     Server& target = state_.servers[i];
     const ServerId id{i};
     const bool may = target.intruder && target.state == ServerState::ready && target.idle() &&
-                     !target.pinned && !target.retiring && !in_a_claim(state_, id);
+                     !target.pinned && !target.held_by && !target.retiring &&
+                     !in_a_claim(state_, id);
     if (!may) continue;
     if (!is_beyond_limit(state_, id)) {  // its rival has left: it may stay
       target.intruder = false;

@@ -60,6 +60,10 @@ bool Scheduler::dispatch_jobs() {
       Job& job = state_.jobs.at(id);
       job.running = true;
       if (target.is_place() && job.limit) target.until = now_ + *job.limit;
+      for (const ServerId held : job.holds) {  // they are there: it waits in no queue of theirs
+        std::erase_if(server(held).queue, [id](const Waiting& each) { return each.id == id; });
+        if (server(held).idle()) server(held).idle_since = now_;
+      }
       emit(Dispatch{id, ServerId{i}, target.generation});
       changed = true;
     }
@@ -162,6 +166,7 @@ bool Scheduler::advance(Claim& claim) {
 /// more or would put out a server that has work again.
 bool Scheduler::must_fall(const Claim& claim) const {
   const Server& newcomer = server(claim.newcomer);
+  if (kept_out_by(state_, claim.newcomer)) return true;
   if (!claim.is_return) return newcomer.queue.empty() || !is_gathered(state_, newcomer);
   const bool victim_works = std::any_of(claim.victims.begin(), claim.victims.end(),
                                         [this](ServerId id) { return !server(id).idle(); });
@@ -194,15 +199,16 @@ bool Scheduler::advance_waiting(Claim& claim) {
 /// unasked (rule 5) is not displaced, just absent: no debt is recorded that nobody could pay.
 void Scheduler::begin_draining(Claim& claim) {
   claim.phase = ClaimPhase::draining;
+  const ServerId rival = displacer_of(state_, claim);
   for (const ServerId id : claim.victims) {
     Server& victim = server(id);
     if (victim.is_place()) continue;  // it ends by itself, and is owed nothing
     if (victim.freed) continue;  // it gives up the rest: what it is owed stands in its row already
-    const bool behind = home_order(claim.newcomer, server(claim.newcomer)) < home_order(id, victim);
+    const bool behind = home_order(rival, server(rival)) < home_order(id, victim);
     if (victim.wanted == Wanted::off || (victim.wanted == Wanted::on_demand && behind)) continue;
     const After after =
         std::exchange(victim.skip_next_restore, false) ? After::on_request : After::restore;
-    victim.displaced = Displacement{now_, displacer_of(state_, claim), after};
+    victim.displaced = Displacement{now_, rival, after};
     commit(id);
   }
   if (!server(claim.newcomer).freed) server(claim.newcomer).generation.value += 1;
@@ -411,7 +417,8 @@ bool Scheduler::claim_jobs() {
       return true;
     }
     if (plan.verdict == Verdict::blocked) {
-      if (!taken && !is_hold) blocked.push_back(need);
+      const bool kept_out = is_hold || kept_out_by(state_, id);  // whatever it needs
+      if (!taken && !kept_out) blocked.push_back(need);
       continue;
     }
     const Reason reason = plan.claim.oversize                ? Reason::oversize

@@ -269,6 +269,18 @@ std::string_view name(core::CancelReason reason) {
   return kNoName;
 }
 
+/// What a server did that nobody asked it to.
+std::string sentence_of_its_own_doing(const core::Announce& decision, const std::string& server) {
+  if (decision.reason == core::Reason::needs_more) {
+    return fmt::format("{} ran out of memory; {} are counted for it from now on", server,
+                       to_text(decision.numbers->need));
+  }
+  if (decision.reason == core::Reason::appeared) {
+    return fmt::format("{} has loaded its models by itself", server);
+  }
+  return fmt::format("{} came up by itself beyond the limit; it is freed again, being idle", server);
+}
+
 std::string sentence(const core::Announce& decision, const core::Config& config) {
   const std::string server = fmt::format("\"{}\"", server_name(config, decision.server));
   const std::string victims = names(config, decision.victims);
@@ -310,10 +322,9 @@ std::string sentence(const core::Announce& decision, const core::Config& config)
       return fmt::format("{} comes back{}{}", server,
                          victims.empty() ? "" : ", idle and out: ", victims);
     case core::Reason::start_failed:
-      return error_text(decision);
     case core::Reason::stop_failed:
-      return error_text(decision);
     case core::Reason::exited:
+    case core::Reason::waits_for_itself:
       return error_text(decision);
     case core::Reason::stopped_by_user:
       return fmt::format("the user stopped {}", server);
@@ -331,16 +342,10 @@ std::string sentence(const core::Announce& decision, const core::Config& config)
     case core::Reason::recovered_stopping:
       return fmt::format("{} was found alive but is not wanted or does not answer; it is stopped",
                          server);
-    case core::Reason::waits_for_itself:
-      return error_text(decision);
     case core::Reason::needs_more:
-      return fmt::format("{} ran out of memory; {} are counted for it from now on", server,
-                         to_text(decision.numbers->need));
     case core::Reason::appeared:
-      return fmt::format("{} has loaded its models by itself", server);
     case core::Reason::put_out_again:
-      return fmt::format("{} came up by itself beyond the limit; it is freed again, being idle",
-                         server);
+      return sentence_of_its_own_doing(decision, server);
   }
   return "";
 }

@@ -46,6 +46,7 @@ void Checks::broken(std::string what) {
 
 void Checks::before(const core::State* state, const core::Event& event) {
   if (const auto* user = std::get_if<core::UserAsked>(&event)) note_user(*state, *user);
+  if (const auto* ended = std::get_if<core::JobEnded>(&event)) holds_.erase(ended->job);
   starved_.reset();
   for (std::uint32_t i = 0; state != nullptr && i < state->servers.size(); ++i) {
     if (ran_out_of_memory(state->servers[i], ServerId{i}, event)) {
@@ -121,6 +122,8 @@ void Checks::check(const core::State& state, const core::Event&, const core::Dis
     return broken(fmt::format("I12: job {} goes to {} which is not ready", action.job.value,
                               name(action.server)));
   }
+  if (found->second.kind == core::JobKind::lease) check_lease(state, action);
+  if (found->second.kind == core::JobKind::hold) check_hold(state, action);
   for (const auto& [id, job] : ground_.jobs) {
     if (job.server != action.server) continue;
     // Earlier in the same class: the ids count arrivals.
@@ -145,6 +148,9 @@ void Checks::check(const core::State& state, const core::Event&, const core::Can
   if (action.reason != core::CancelReason::drain_limit) return;
   const auto found = ground_.jobs.find(action.job);
   if (found == ground_.jobs.end()) return;
+  if (found->second.kind != core::JobKind::request) {
+    return broken(fmt::format("I19: {} is cut by a drain", place_));
+  }
   const core::Server& server = state.server(found->second.server);
   const Shadow& shadow = shadows_[found->second.server.value];
   const bool chat = server.config.job_class == core::ServerClass::chat;
@@ -203,13 +209,17 @@ void Checks::check_states(const core::State& state, const core::Event& event) {
       shadow.failed_at.reset();
       shadow.failures = 0;
     }
+    // An intruder may stay after all, once its rival has left.
+    if (server.state == S::ready && !server.intruder && !server.displaced) shadow.debt = false;
     shadow.state = server.state;
     if (server.gate_open) {
       shadow.closed_at.reset();
     } else if (!shadow.closed_at) {
       shadow.closed_at = ground_.now;
     }
-    const auto waiting = static_cast<std::int32_t>(server.queue.size());
+    const auto waiting = static_cast<std::int32_t>(
+        std::count_if(server.queue.begin(), server.queue.end(),
+                      [](const core::Waiting& job) { return !job.is_hold; }));
     if (waiting > state.config.policy.queue_max) {
       broken(fmt::format("I11: {} jobs wait for {}", waiting, server.config.name));
     }
@@ -277,6 +287,17 @@ void Checks::check_calls(const core::State& state) {
 /// The printed bounds, with the world's true swap times and job lengths.
 void Checks::compute_bounds(const core::State& state) {
   core::State known = state;
+  for (const Stream& stream : ground_.world->streams) {
+    if (stream.kind != core::JobKind::lease) continue;
+    core::Server& lease = known.servers.emplace_back();
+    lease.kind = core::JobKind::lease;
+    lease.config.name = place_;
+    lease.config.footprint = stream.need;
+    lease.config.job_class = stream.job_class;
+    lease.config.drain_limit.reset();
+    lease.config.job_limit = stream.limit + kBesides;
+    lease.queue.emplace_back();
+  }
   Duration stop{0};
   for (const Traits& each : ground_.world->traits)
     stop = std::max(stop, each.stop);
@@ -316,6 +337,7 @@ void Checks::check_bound(const core::State& state) {
 }
 
 void Checks::host_died() {
+  holds_.clear();
   for (std::uint32_t i = 0; i < shadows_.size(); ++i) {
     const std::optional<core::Row>& row = ground_.rows[i];
     const Wanted configured = ground_.world->config.servers[i].wanted;

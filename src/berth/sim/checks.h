@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstddef>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -68,6 +69,9 @@ class Checks {
   void check_room(const core::State& state, const core::Claim& claim);
   void check_barrier(const core::State& state, const core::Claim& claim);
   void check_stop(const core::State& state, const core::Event& event, const core::MoveTo& move);
+  void check_lease(const core::State& state, const core::Dispatch& action);
+  void check_hold(const core::State& state, const core::Dispatch& action);
+  [[nodiscard]] bool is_held(ServerId server) const;
   void check_intruder(const core::State& state, const core::MoveTo& move);
   void check_victim(const core::State& state, const core::Claim& claim, const core::MoveTo& move);
   void check_states(const core::State& state, const core::Event& event);
@@ -79,10 +83,12 @@ class Checks {
   void check_bound(const core::State& state);
   void note_user(const core::State& state, const core::UserAsked& event);
   [[nodiscard]] const std::string& name(ServerId id) const {
-    return ground_.world->config.servers[id.value].name;
+    return ground_.is_place(id) ? place_ : ground_.world->config.servers[id.value].name;
   }
 
   const Ground& ground_;
+  const std::string place_ = "the place of a lease or hold";
+  std::map<JobId, const Stream*> holds_;  ///< that were granted
   std::vector<Shadow> shadows_;
   std::optional<std::string> broken_;
   bool bounds_known_ = false;

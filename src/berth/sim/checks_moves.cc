@@ -54,6 +54,7 @@ void Checks::check(const core::State&, const core::Event&, const core::Announce&
 }
 
 void Checks::check(const core::State& state, const core::Event& event, const core::MoveTo& action) {
+  if (ground_.is_place(action.server)) return broken("lease: Berth moves what it does not run");
   if (action.rung == Rung::resident) {
     check_start(state, action);
   } else {
@@ -61,8 +62,55 @@ void Checks::check(const core::State& state, const core::Event& event, const cor
   }
 }
 
+/// I4 and I5 of a lease: its bytes are granted when they are free.
+void Checks::check_lease(const core::State& state, const core::Dispatch& action) {
+  const core::Server& place = state.server(action.server);
+  for (const core::PoolShare& share : place.config.footprint.shares) {
+    const Bytes sum = state.ledger.staying(share.pool);
+    const bool oversize = over_limit(state, share.pool, share.bytes);
+    if (oversize ? sum != share.bytes : over_limit(state, share.pool, sum)) {
+      broken(fmt::format("I4: a lease is granted and {} are on the books of {}", to_text(sum),
+                         state.config.pools[share.pool.value].name));
+    }
+  }
+  core::Claim claim;
+  claim.newcomer = action.server;
+  claim.need = place.config.footprint;
+  check_barrier(state, claim);
+  placed_.push_back(action.server);
+}
+
+/// Rule 7: granted when all its servers are there; an exclusive one when nobody else is who may
+/// leave.
+void Checks::check_hold(const core::State& state, const core::Dispatch& action) {
+  const Stream& stream = ground_.world->streams[ground_.jobs.at(action.job).stream];
+  for (std::uint32_t i = 0; i < shadows_.size(); ++i) {
+    const core::Server& server = state.servers[i];
+    const bool named = has(stream.servers, ServerId{i});
+    if (named && server.state != ServerState::ready) {
+      broken(fmt::format("hold: it is granted and {} is not there", server.config.name));
+    }
+    const bool away = server.state == ServerState::absent || server.state == ServerState::failed;
+    const bool stays =
+        server.pinned || server.state == ServerState::unkillable || is_held(ServerId{i});
+    if (stream.exclusive && !named && !away && !stays) {
+      broken(fmt::format("hold: it is exclusive and {} is there", server.config.name));
+    }
+  }
+  holds_.emplace(action.job, &stream);
+}
+
+bool Checks::is_held(ServerId server) const {
+  return std::any_of(holds_.begin(), holds_.end(),
+                     [server](const auto& hold) { return has(hold.second->servers, server); });
+}
+
 void Checks::check_start(const core::State& state, const core::MoveTo& move) {
   const std::string& who = name(move.server);
+  for (const auto& [id, stream] : holds_) {
+    if (!stream->exclusive || has(stream->servers, move.server)) continue;
+    broken(fmt::format("hold: {} is started while hold {} is exclusive", who, id.value));
+  }
   Shadow& shadow = shadows_[move.server.value];
   if (shadow.off) broken(fmt::format("I6: {} is started although the user stopped it", who));
   for (const Process& process : ground_.processes) {
@@ -151,7 +199,8 @@ void Checks::check_barrier(const core::State& state, const core::Claim& claim) {
       broken(fmt::format("I5: {} is started while its victim {} lives", name(claim.newcomer),
                          name(victim)));
     }
-    if (ground_.sampled_at < ground_.ended_at[victim.value]) {
+    const bool ended = victim.value < ground_.ended_at.size();
+    if (ended && ground_.sampled_at < ground_.ended_at[victim.value]) {
       broken(fmt::format("I5: {} is started and no sample was taken since {} ended",
                          name(claim.newcomer), name(victim)));
     }
@@ -163,8 +212,9 @@ void Checks::check_barrier(const core::State& state, const core::Claim& claim) {
     Bytes promised;  // since the sample was taken: the same bytes are not free for two
     for (const core::LedgerEntry& entry : state.ledger.entries()) {
       const bool mine = entry.server == claim.newcomer;
-      const bool later = entry.state == core::EntryState::reserved && entry.since == ground_.now &&
-                         !has(placed_, entry.server);
+      const bool new_one =
+          entry.state == core::EntryState::reserved || ground_.is_place(entry.server);
+      const bool later = new_one && entry.since == ground_.now && !has(placed_, entry.server);
       if (is_going(entry) || mine || later) continue;
       stays += entry.bytes.in(share.pool);
       Bytes seen;
@@ -217,6 +267,7 @@ void Checks::check_stop(const core::State& state, const core::Event& event,
     }
     return;
   }
+  if (is_held(move.server)) broken(fmt::format("hold: {} is stopped while it is held", who));
   const auto claim =
       std::find_if(state.claims.begin(), state.claims.end(),
                    [&](const core::Claim& each) { return has(each.victims, move.server); });
@@ -249,7 +300,12 @@ void Checks::check_victim(const core::State& state, const core::Claim& claim,
   Shadow& shadow = shadows_[move.server.value];
   const std::string& who = name(move.server);
   const core::Server& victim = state.server(move.server);
-  const bool ahead = home(state, move.server) < home(state, claim.newcomer);
+  // A hold's victims leave in the name of one of its servers.
+  const core::Server& newcomer = state.server(claim.newcomer);
+  const bool for_hold = newcomer.kind == core::JobKind::hold && !newcomer.queue.empty();
+  const ServerId rival =
+      for_hold ? state.jobs.at(newcomer.queue.front().id).holds.front() : claim.newcomer;
+  const bool ahead = home(state, move.server) < home(state, rival);
   if (claim.is_return) {
     if (ahead) {
       broken(fmt::format("home order: {} comes back over {}", name(claim.newcomer), who));

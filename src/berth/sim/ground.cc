@@ -24,6 +24,15 @@ Ground::Ground(const World& from)
       sampled_at{Duration{0}},
       ended_at(from.config.servers.size()) {}
 
+bool Ground::is_place(ServerId server) const {
+  return server.value >= world->config.servers.size();
+}
+
+void Ground::note_end(ServerId server) {
+  if (server.value >= ended_at.size()) ended_at.resize(server.value + 1);
+  ended_at[server.value] = now;
+}
+
 Process* Ground::find(ServerId server, Generation generation) {
   return const_cast<Process*>(std::as_const(*this).find(server, generation));
 }
@@ -62,9 +71,10 @@ core::Measured Ground::measure(EffectId effect) const {
     const Process& process = processes[i];
     const bool unseen = !process.alive && world->faults.unattributed;
     if (holds_nothing(process) || unseen) continue;
-    measured.holders.push_back({kFirstPid + static_cast<std::int64_t>(i),
-                                world->config.servers[process.server.value].name, process.server,
-                                process.generation, process.bytes});
+    measured.holders.push_back(
+        {kFirstPid + static_cast<std::int64_t>(i),
+         is_place(process.server) ? "tool" : world->config.servers[process.server.value].name,
+         process.server, process.generation, process.bytes});
   }
   return measured;
 }

@@ -27,6 +27,8 @@ struct JobTruth {
   enum class State : std::uint8_t { queued, running, over };
   ServerId server;
   core::ServerClass job_class = core::ServerClass::chat;
+  core::JobKind kind = core::JobKind::request;
+  std::uint32_t stream = 0;  ///< of a lease or hold
   State state = State::queued;
   Generation generation;  ///< of the server that it runs on
   std::optional<JobId> parent;
@@ -51,6 +53,9 @@ struct Ground {
   [[nodiscard]] const Process* newest_alive(ServerId server) const;
   [[nodiscard]] Bytes used(PoolId pool) const;
   [[nodiscard]] core::Measured measure(EffectId effect) const;
+  /// Is it the place of a lease or hold, and no server of the world?
+  [[nodiscard]] bool is_place(ServerId server) const;
+  void note_end(ServerId server);
   /// Forgets processes that have ended and hold nothing.
   void bury();
 };

@@ -23,7 +23,8 @@ namespace berth::sim {
   X(crash_starting) X(crash_amid_actions) X(crash_right_after_recovery) \
   X(commit_lost_in_crash) X(left_while_queued) X(left_while_running) X(left_while_draining) \
   X(unkillable_died_at_last) X(foreign_blocks) X(tool_call) X(bound_checked) \
-  X(picture_while_llm_starts) X(freed) X(freed_then_stopped)
+  X(picture_while_llm_starts) X(freed) X(freed_then_stopped) \
+  X(lease_granted) X(hold_granted) X(exclusive_hold_granted) X(revoked)
 // clang-format on
 
 enum class Probe : std::uint8_t {

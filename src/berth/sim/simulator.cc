@@ -99,13 +99,9 @@ bool Simulator::is_for_core(Kind kind) {
 void Simulator::happen(const Due& due) {
   const bool heard = core_ && due.life == life_;
   switch (due.kind) {
-    case Kind::commit_done: {
-      if (!heard) return;
-      if (!due.bad) ground_.rows[due.server.value] = *due.row;
-      core::EffectResult result;
-      if (due.bad) result.error = Error{ErrorCode::disk_full, "the disk is full"};
-      return feed(core::EffectEnded{due.effect, result});
-    }
+    case Kind::commit_done:
+      if (heard) written(due);
+      return;
     case Kind::up_done:
       return came_up(due);
     case Kind::down_done:
@@ -145,27 +141,14 @@ void Simulator::happen(const Due& due) {
       if (heard) call_tool(due);
       return;
     case Kind::memory_back:
-      if (Process* process = ground_.find(due.server, due.generation)) {
-        const auto& keeps = world_.config.servers[due.server.value].freed;
-        for (core::PoolShare& share : process->bytes.shares) {
-          if (process->alive && !process->freed) break;  // it has loaded again
-          const Bytes keep = process->freed ? keeps->in(share.pool) : due.bytes;
-          share.bytes = std::min(share.bytes, keep);
-        }
-        ground_.bury();
-      }
-      return;
+      return gave_back(due);
     case Kind::dies:
       return died(due);
     case Kind::appears:
       return appears(due);
-    case Kind::appear_told: {
-      Process* process = ground_.find(due.server, due.generation);
-      if (!heard || process == nullptr || !process->alive || process->freed) return;
-      process->ready = true;
-      return feed(core::ServerChanged{due.server, due.generation,
-                                      core::ServerChanged::Fact::appeared, "simulated"});
-    }
+    case Kind::appear_told:
+      if (heard) appeared(due);
+      return;
     case Kind::user:
       if (calm_) return;
       if (core_) user_acts();
@@ -177,6 +160,34 @@ void Simulator::happen(const Due& due) {
     case Kind::recover:
       return recover();
   }
+}
+
+void Simulator::written(const Due& due) {
+  if (!due.bad) ground_.rows[due.server.value] = *due.row;
+  core::EffectResult result;
+  if (due.bad) result.error = Error{ErrorCode::disk_full, "the disk is full"};
+  feed(core::EffectEnded{due.effect, result});
+}
+
+void Simulator::gave_back(const Due& due) {
+  Process* process = ground_.find(due.server, due.generation);
+  const bool loaded_again = process != nullptr && process->alive && !process->freed;
+  if (process == nullptr || loaded_again) return;
+  for (core::PoolShare& share : process->bytes.shares) {
+    const bool freed = process->freed;
+    const Bytes keep =
+        freed ? world_.config.servers[due.server.value].freed->in(share.pool) : due.bytes;
+    share.bytes = std::min(share.bytes, keep);
+  }
+  ground_.bury();
+}
+
+void Simulator::appeared(const Due& due) {
+  Process* process = ground_.find(due.server, due.generation);
+  if (process == nullptr || !process->alive || process->freed) return;
+  process->ready = true;
+  feed(core::ServerChanged{due.server, due.generation, core::ServerChanged::Fact::appeared,
+                           "simulated"});
 }
 
 /// A ready server ends, or stops to answer, by itself.
@@ -256,6 +267,7 @@ void Simulator::take(const core::Dispatch& action) {
   JobTruth& job = ground_.jobs.at(action.job);
   job.state = JobTruth::State::running;
   job.generation = action.generation;
+  if (ground_.is_place(action.server)) return granted(action);
   const Process* process = ground_.find(action.server, action.generation);
   if (process == nullptr || !process->alive) {  // its exit is on the way to the core
     return push(1ms, {.kind = Kind::work_done, .job = action.job, .how = core::JobEnd::failed});
@@ -272,7 +284,28 @@ void Simulator::take(const core::Dispatch& action) {
        {.kind = Kind::work_done, .job = action.job, .how = how});
 }
 
+/// A lease's holder loads something, and now and then stays too long; a hold just lasts.
+void Simulator::granted(const core::Dispatch& action) {
+  JobTruth& job = ground_.jobs.at(action.job);
+  job.server = action.server;
+  const Stream& stream = world_.streams[job.stream];
+  if (job.kind == core::JobKind::lease) {
+    Process process{.server = action.server, .generation = action.generation};
+    process.bytes = stream.need;
+    const std::int64_t per_cent = rng_.between(20, 100);
+    for (core::PoolShare& share : process.bytes.shares)
+      share.bytes = Bytes{share.bytes.count / 100 * per_cent};
+    ground_.processes.push_back(std::move(process));
+    hit(Probe::lease_granted);
+  } else {
+    hit(stream.exclusive ? Probe::exclusive_hold_granted : Probe::hold_granted);
+  }
+  push(rng_.between(Duration{1ms}, stream.limit / 2 * 3),
+       {.kind = Kind::work_done, .job = action.job});
+}
+
 void Simulator::take(const core::Cancel& action) {
+  if (action.reason == core::CancelReason::limit_reached) hit(Probe::revoked);
   const bool slow = chance(world_.faults.cancel_slow);
   const Duration longest = slow ? Duration{20s} : Duration{50ms};
   push(rng_.between(Duration{0}, longest),
@@ -328,12 +361,23 @@ void Simulator::arrive(const Due& due) {
   const std::int64_t count = stream.size;
   for (std::int64_t i = 0; i < count && core_ && !violation_; ++i) {
     const JobId id{++last_job_};
-    ground_.jobs.emplace(id, JobTruth{.server = stream.server, .job_class = stream.job_class});
+    ground_.jobs.emplace(id, JobTruth{.server = stream.server,
+                                      .job_class = stream.job_class,
+                                      .kind = stream.kind,
+                                      .stream = due.stream});
     if (chance(world_.faults.client_leaves)) {
       push(rng_.between(Duration{1ms}, Duration{30s}), {.kind = Kind::leaves, .job = id});
     }
-    feed(core::JobArrived{
-        .job = id, .server = stream.server, .job_class = stream.job_class, .client = "sim"});
+    core::JobArrived event{.job = id,
+                           .kind = stream.kind,
+                           .server = stream.server,
+                           .job_class = stream.job_class,
+                           .client = "sim"};
+    if (stream.kind != core::JobKind::request) event.limit = stream.limit;
+    if (stream.kind == core::JobKind::lease) event.need = stream.need;
+    event.servers = stream.servers;
+    event.exclusive = stream.exclusive;
+    feed(event);
   }
   const bool render = stream.pattern == Stream::Pattern::overnight;
   push(render ? stream.pause : rng_.between(Duration{1ms}, 2 * stream.pause),
@@ -343,11 +387,11 @@ void Simulator::arrive(const Due& due) {
 void Simulator::leave(const Due& due) {
   const auto found = ground_.jobs.find(due.job);
   if (found == ground_.jobs.end() || found->second.state == JobTruth::State::over) return;
-  const core::Server& server = core_->state().server(found->second.server);
   if (found->second.state == JobTruth::State::queued) {
     hit(Probe::left_while_queued);
     finish(due.job);
   } else {
+    const core::Server& server = core_->state().server(found->second.server);
     hit(server.gate_open ? Probe::left_while_running : Probe::left_while_draining);
   }
   feed(core::JobWithdrawn{due.job});
@@ -356,7 +400,11 @@ void Simulator::leave(const Due& due) {
 void Simulator::work_ended(const Due& due) {
   const auto found = ground_.jobs.find(due.job);
   if (found == ground_.jobs.end() || found->second.state != JobTruth::State::running) return;
+  const bool lease = found->second.kind == core::JobKind::lease;
+  const ServerId place = found->second.server;
+  const Generation generation = found->second.generation;
   finish(due.job);
+  if (lease) end_process(*ground_.find(place, generation));  // what it holds may outlive it
   feed(core::JobEnded{due.job, due.how});
 }
 
@@ -389,7 +437,7 @@ void Simulator::change_foreign() {
 
 void Simulator::user_acts() {
   const core::State& state = core_->state();
-  const ServerId server{static_cast<std::uint32_t>(rng_.below(state.servers.size()))};
+  const ServerId server{static_cast<std::uint32_t>(rng_.below(state.config.servers.size()))};
   const auto what = static_cast<core::UserAsked::What>(rng_.below(5));
   feed(core::UserAsked{what, server});
 }

@@ -94,6 +94,7 @@ class Simulator {
   void take(const core::Commit& action);
   void take(const core::MoveTo& action);
   void take(const core::Dispatch& action);
+  void granted(const core::Dispatch& action);
   void take(const core::Cancel& action);
   void take(const core::Measure& action);
   void take(const core::SetTimer& action);
@@ -108,6 +109,9 @@ class Simulator {
   void went_down(const Due& due);
   void was_freed(Process& process);
   void appears(const Due& due);
+  void written(const Due& due);
+  void gave_back(const Due& due);
+  void appeared(const Due& due);
   void work_ended(const Due& due);
   void arrive(const Due& due);
   void leave(const Due& due);

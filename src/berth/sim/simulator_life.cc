@@ -41,6 +41,8 @@ void Simulator::crash() {
   dues_ = std::move(kept);
   life_ += 1;
   core_dues_ = 0;
+  std::erase_if(ground_.processes,
+                [this](const Process& process) { return ground_.is_place(process.server); });
   ground_.jobs.clear();  // their clients saw a closed connection
   checks_.host_died();
   push(rng_.between(Duration{1ms}, Duration{3s}), {.kind = Kind::recover});

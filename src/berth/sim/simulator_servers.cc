@@ -138,7 +138,7 @@ void Simulator::was_freed(Process& process) {
   hit(Probe::freed);
   process.freed = true;
   process.ready = false;
-  ground_.ended_at[process.server.value] = ground_.now;
+  ground_.note_end(process.server);
   const bool late = chance(world_.faults.memory_late);
   const Duration in = late ? rng_.between(Duration{10ms}, Duration{5s}) : Duration{0};
   if (!chance(world_.faults.memory_sticks)) give_back(process, in, Bytes{0});
@@ -163,7 +163,7 @@ void Simulator::appears(const Due& due) {
 
 void Simulator::end_process(Process& process) {
   process.alive = process.ready = process.freed = false;
-  ground_.ended_at[process.server.value] = ground_.now;
+  ground_.note_end(process.server);
   for (const auto& [id, job] : ground_.jobs) {
     if (job.state != JobTruth::State::running || job.server != process.server ||
         job.generation != process.generation) {

@@ -17,6 +17,7 @@ using core::ServerClass;
 constexpr std::int64_t kPoolsMax = 3;
 constexpr std::int64_t kServersMax = 8;
 constexpr Bytes kMinCapacity = 4_GiB;
+constexpr const char* kKinds[] = {"requests", "holds", "leases"};
 
 /// In one world out of three a fault family is at home.
 int maybe(Rng& rng, int per_mille_max) {
@@ -136,6 +137,31 @@ Traits make_traits(Rng& rng) {
   return traits;
 }
 
+Stream make_leases(Rng& rng, const core::Config& config) {
+  Stream stream{.server = core::kNoServer, .job_class = ServerClass::video};
+  stream.kind = core::JobKind::lease;
+  if (rng.chance(300)) stream.job_class = ServerClass::batch;
+  stream.pause = rng.between(Duration{1s}, Duration{60s});
+  stream.limit = rng.between(Duration{1s}, Duration{40s});
+  stream.need = make_footprint(rng, config.pools);
+  for (core::PoolShare& share : stream.need.shares)
+    share.bytes = std::min(share.bytes, config.pools[share.pool.value].capacity);
+  return stream;
+}
+
+Stream make_holds(Rng& rng, const core::Config& config) {
+  Stream stream{.server = core::kNoServer, .job_class = ServerClass::video};
+  stream.kind = core::JobKind::hold;
+  stream.pause = rng.between(Duration{5s}, Duration{120s});
+  stream.limit = rng.between(Duration{1s}, Duration{60s});
+  stream.exclusive = rng.chance(300);
+  const std::int64_t count = rng.between(1, 2);
+  for (std::int64_t i = 0; i < count; ++i)
+    stream.servers.push_back(
+        ServerId{static_cast<std::uint32_t>(rng.below(config.servers.size()))});
+  return stream;
+}
+
 std::vector<Stream> make_streams(Rng& rng, const core::Config& config) {
   std::vector<Stream> streams;
   const std::int64_t count = rng.between(1, 2 + static_cast<std::int64_t>(config.servers.size()));
@@ -150,6 +176,8 @@ std::vector<Stream> make_streams(Rng& rng, const core::Config& config) {
     stream.size = stream.pattern == Stream::Pattern::burst ? rng.between(2, 12) : 1;
     streams.push_back(stream);
   }
+  if (rng.chance(250)) streams.push_back(make_leases(rng, config));
+  if (rng.chance(200)) streams.push_back(make_holds(rng, config));
   return streams;
 }
 
@@ -162,7 +190,10 @@ bool has_bound(const World& world) {
                           f.memory_sticks, f.memory_partly, f.foreign,      f.commit_fails,
                           f.sample_lost,   f.sample_late,   f.user,         f.host_crash,
                           f.tool_calls,    f.cancel_slow,   f.reloads};
-  return world.config.pools.size() == 1 &&
+  const bool holds =
+      std::any_of(world.streams.begin(), world.streams.end(),
+                  [](const Stream& stream) { return stream.kind == core::JobKind::hold; });
+  return world.config.pools.size() == 1 && !holds &&
          std::all_of(std::begin(troubles), std::end(troubles), [](int each) { return each == 0; });
 }
 
@@ -210,6 +241,17 @@ std::string to_text(const World& world) {
     text += '\n';
   }
   for (const Stream& stream : world.streams) {
+    if (stream.kind != core::JobKind::request) {
+      text += fmt::format("{} class {} pause {} limit {}{}", kKinds[static_cast<int>(stream.kind)],
+                          static_cast<int>(stream.job_class), berth::to_text(stream.pause),
+                          berth::to_text(stream.limit), stream.exclusive ? " exclusive" : "");
+      for (const core::PoolShare& share : stream.need.shares)
+        text += fmt::format(" {} in pool{}", berth::to_text(share.bytes), share.pool.value);
+      for (const ServerId id : stream.servers)
+        text += fmt::format(" {}", id.value);
+      text += '\n';
+      continue;
+    }
     text += fmt::format("stream to {} class {} pattern {} pause {} size {}\n", stream.server.value,
                         static_cast<int>(stream.job_class), static_cast<int>(stream.pattern),
                         berth::to_text(stream.pause), stream.size);

@@ -48,7 +48,7 @@ struct Faults {
   bool unattributed = false;  ///< what outlives its process is in use, but nobody's in the sample
 };
 
-/// Requests of one kind of client for one server.
+/// Requests of one kind of client for one server, or leases, or holds.
 struct Stream {
   enum class Pattern : std::uint8_t { steady, burst, overnight };
   ServerId server;
@@ -56,6 +56,11 @@ struct Stream {
   Pattern pattern = Pattern::steady;
   Duration pause{0};      ///< between requests, or between bursts
   std::int64_t size = 1;  ///< requests of one burst
+  core::JobKind kind = core::JobKind::request;
+  core::Footprint need;           ///< of a lease
+  std::vector<ServerId> servers;  ///< of a hold
+  bool exclusive = false;
+  Duration limit{0};
 };
 
 struct World {
