@@ -160,8 +160,8 @@ SupervisedKind LlamaServer::kind() {
   kind.on_line = [this](std::string_view line) { on_line(line); };
   kind.said_ready = &loaded_;
   kind.answers = [this](Duration limit) { return healthy(limit); };
-  kind.on_exit = [this](Generation generation, std::string how) {
-    if (on_exit) on_exit(generation, std::move(how));
+  kind.on_exit = [this](Generation generation, Ending ending) {
+    if (on_exit) on_exit(generation, std::move(ending));
   };
   return kind;
 }

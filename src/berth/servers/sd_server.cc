@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
-#include <csignal>
 #include <cstring>
 #include <utility>
 
@@ -83,8 +82,8 @@ SupervisedKind SdServer::kind() {
   kind.on_line = [this](std::string_view line) { on_line(line); };
   kind.said_ready = &listening_;
   kind.answers = [this](Duration limit) { return healthy(limit); };
-  kind.on_exit = [this](Generation generation, std::string how) {
-    if (on_exit) on_exit(generation, std::move(how));
+  kind.on_exit = [this](Generation generation, Ending ending) {
+    if (on_exit) on_exit(generation, std::move(ending));
   };
   return kind;
 }
@@ -220,7 +219,7 @@ class SdServer::Picture final : public Work {
     const Duration left = std::max(server_.job_limit_ - worked, Duration{0});
     const bool draws = co_await server_.draws_after(left);
     if (!draws) co_return;
-    static_cast<void>(server_.supervised_.process()->signal(SIGKILL));
+    server_.supervised_.kill();
     co_await exited_->wait();
   }
 
