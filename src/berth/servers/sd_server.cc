@@ -136,7 +136,8 @@ Task<Result<Started>> SdServer::start(StartContext context) {
   auto ready = co_await supervised_.start(std::move(context));
   if (!ready) co_return fail(ready.error());
   step("ready", fmt::format("server \"{}\" is ready", name_));
-  supervised_.watch_exit();
+  const Status watched = supervised_.watch_exit();
+  if (!watched) co_return fail(watched.error());
   co_return Started{};
 }
 
@@ -175,8 +176,9 @@ Task<Status> SdServer::adopt(Generation generation, process::LaunchSpec launch) 
     co_return fail(ErrorCode::deadline,
                    fmt::format("server \"{}\" of an earlier run draws for nobody", name_));
   }
-  supervised_.watch_exit();
-  co_return Status{};
+  const Status watched = supervised_.watch_exit();
+  if (!watched) co_return fail(ErrorCode::not_found, watched.error().message);
+  co_return watched;
 }
 
 /// Waits until it draws no more or `limit` is over. Returns whether it lives and draws on.

@@ -212,11 +212,15 @@ Error Supervised::start_error(std::string_view what) const {
                       what, said, name_)};
 }
 
-void Supervised::watch_exit() {
+Status Supervised::watch_exit() {
+  if (running_->exited.is_set()) {
+    static_cast<void>(sweep());
+    return fail(exit_error());
+  }
   running_->on_exit = [this, generation = generation_](Ending ending) {
     kind_.on_exit(generation, std::move(ending));
   };
-  if (running_->exited.is_set()) running_->tell_exit();
+  return {};
 }
 
 void Supervised::expect_exit() {

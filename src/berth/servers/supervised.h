@@ -55,7 +55,8 @@ class Supervised {
   [[nodiscard]] std::string how() const;
 
   /// From now on an exit is news for the kind's on_exit(); before, and after expect_exit(), not.
-  void watch_exit();
+  /// Errors: as start(), if it has ended already; nothing of its session is left then.
+  Status watch_exit();
   void expect_exit();
 
  private:
