@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a chat costs (issue 3, "Must show" 7)."""
+"""What a chat costs (issue 3, "Must show" 7), and a swap."""
 
+import os
 import re
 import shutil
 import subprocess
 import unittest
 from pathlib import Path
 
-from harness import E2eTest
+from fast_world import fast_config
+from harness import Berth, E2eTest
 
 SYNCS = "fsync,fdatasync,sync_file_range,sync,syncfs,msync"
+WATCHES = "inotify_init,inotify_init1,inotify_add_watch,inotify_rm_watch"
 CHATS = 5
+SWAPS = 3
 
 
 class Trace:
@@ -19,7 +23,7 @@ class Trace:
     def __init__(self, pid, calls, folder):
         if not shutil.which("strace"):
             raise AssertionError("no strace: run scripts/setup, which installs it")
-        self.path = Path(folder, "trace")
+        self.path, self.pid = Path(folder, "trace"), pid
         self.process = subprocess.Popen(
             ["strace", "-f", "-p", str(pid), "-e", f"trace={calls}", "-e", "signal=none",
              "-o", self.path], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -32,8 +36,9 @@ class Trace:
         self.process.terminate()
         self.process.wait(30)
         self.process.stderr.close()
-        return [line for line in self.path.read_text().splitlines()
-                if re.search(r"\b[a-z_]*sync[a-z_]*\(", line)]
+        threads = os.listdir(f"/proc/{self.pid}/task")  # its children are traced too
+        lines = re.findall(r"(?m)^(\d+) +([a-z_0-9]+)\(", self.path.read_text())
+        return [call for thread, call in lines if thread in threads]
 
 
 class Cost(E2eTest):
@@ -54,6 +59,30 @@ class Cost(E2eTest):
         self.addCleanup(trace.process.kill)
         berth.cli("stop", "chat")  # no new process: LeakSanitizer refuses to run under ptrace
         self.assertNotEqual([], trace.end())
+
+    def test_swaps_neither_make_nor_close_an_inotify_instance(self):
+        # To close one takes the kernel 12 ms, which somebody who waits for a server would wait too.
+        berth = Berth(fast_config(policy='linger_max = "0s"'))
+        self.addCleanup(berth.close)
+        berth.up()
+        berth.wait_state("chat", "ready")
+        before = self.inotify_instances(berth)
+        trace = Trace(berth.process.pid, WATCHES, berth.state)
+        self.addCleanup(trace.process.kill)
+        for number in range(1, SWAPS + 1):
+            self.assertEqual(200, berth.picture().status)
+            berth.wait_step("row_cleared", number)
+        calls = trace.end()
+        self.assertEqual([], [call for call in calls if call.startswith("inotify_init")])
+        self.assertEqual(2 * SWAPS, calls.count("inotify_add_watch"), "the trace sees each start")
+        # A server's watch goes with its next start, and the first picture server had none before.
+        self.assertEqual(2 * SWAPS - 1, calls.count("inotify_rm_watch"))
+        self.assertEqual((1, before), (len(before), self.inotify_instances(berth)))
+
+    def inotify_instances(self, berth):
+        folder = f"/proc/{berth.process.pid}/fd"
+        return [name for name in os.listdir(folder)
+                if os.readlink(f"{folder}/{name}") == "anon_inode:inotify"]
 
 
 if __name__ == "__main__":

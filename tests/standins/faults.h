@@ -27,6 +27,8 @@ namespace berth::standin {
 ///     fail_image            a picture ends in a 500 reply (a failed job)
 ///     hang_image            a picture never ends, and no other one begins
 ///     die_image             the process aborts in the middle of a picture
+///     out_of_memory         the process aborts as it loads for a picture, after the line that
+///                           names the cause, as a build for GPUs does
 ///
 /// llama-server's; N counts the requests that were given a slot, from 1:
 ///

@@ -59,6 +59,13 @@ bool Engine::load(Part part) {
   const auto started = Clock::now();
   const Bytes size{options_.weights.count / 100 * kPercent[part]};
   auto memory = TouchedMemory::reserve(size);
+  if (part == kDiffusion && options_.faults.strikes("out_of_memory")) {
+    // stable-diffusion.cpp pull request 1621, with another backend's name
+    log(Level::error, "ggml_extend.hpp", 70, "CUDA error: out of memory");
+    log(Level::error, "ggml_extend.hpp", 70,
+        "  current device: 0, in function alloc at ggml/src/ggml-cuda/ggml-cuda.cu:449");
+    std::abort();
+  }
   if (!memory) {
     log(Level::error, "model_manager.cpp", 737,
         fmt::format("model manager alloc params backend buffer failed, size = {:.2f}MB",

@@ -13,7 +13,7 @@
 namespace berth::standin {
 namespace {
 
-constexpr std::string_view kFaults[] = {"fail_image", "hang_image", "die_image"};
+constexpr std::string_view kFaults[] = {"fail_image", "hang_image", "die_image", "out_of_memory"};
 
 using Values = std::map<std::string, std::string, std::less<>>;
 

@@ -228,6 +228,13 @@ class Faults(unittest.TestCase):
                 server.picture()
             self.assertEqual(server.exit(), -signal.SIGABRT)
 
+    def test_a_load_without_room_names_the_cause_and_aborts_the_process(self):
+        with Server(faults="out_of_memory").ready() as server:
+            with self.assertRaises((http.client.HTTPException, ConnectionError)):
+                server.picture()
+            self.assertEqual(server.exit(), -signal.SIGABRT)
+            self.assertIn(b"- CUDA error: out of memory\n", server.err())
+
     def test_the_ways_not_to_start(self):
         with Server(faults="die_start") as server:
             self.assertEqual(server.exit(), 1)

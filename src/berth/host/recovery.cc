@@ -88,8 +88,10 @@ void HostImpl::make_adapters() {
     slot->adapter->on_progress = [this, id](servers::Progress progress) {
       keep(journal_->progress(stamp_now(), server_name(id), progress));
     };
-    slot->adapter->on_exit = [this, id](Generation generation, std::string how) {
-      post(core::ServerChanged{id, generation, core::ServerChanged::Fact::exited, std::move(how)});
+    slot->adapter->on_exit = [this, id](Generation generation, servers::Ending ending) {
+      using Fact = core::ServerChanged::Fact;
+      const Fact fact = ending.out_of_memory ? Fact::out_of_memory : Fact::exited;
+      post(core::ServerChanged{id, generation, fact, std::move(ending.how)});
     };
     slots_.push_back(std::move(slot));
   }

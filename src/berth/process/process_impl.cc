@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <sys/inotify.h>
 
 #include <cerrno>
 
@@ -25,36 +24,23 @@ constexpr auto kStartDeadline = std::chrono::seconds(10);
 /// when the machine is overloaded or the keeper is stopped.
 constexpr auto kExitFileDeadline = std::chrono::seconds(2);
 
-constexpr std::uint32_t kRenames = IN_MOVED_TO | IN_CREATE | IN_ONLYDIR;
-
 }  // namespace
 
 Process::Impl::Impl(Executor executor, std::string directory)
     : executor_(executor),
       directory_(std::move(directory)),
-      inotify_(executor),
+      watches_(DirectoryWatches::of(executor)),
       keeper_(executor),
       server_(executor),
       changed_(executor, Clock::time_point::max()),
       log_(directory_) {}
 
 Status Process::Impl::watch_directory(const Pointer& self) {
-  UniqueFd inotify(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-  if (!inotify) {
-    return io_failure("no inotify instance (limit: sysctl fs.inotify.max_user_instances)", errno);
-  }
-  inotify_.assign(inotify.release());
-  if (Status watching = set_watch(kRenames); !watching) return watching;
-  asio::co_spawn(executor_, follow_directory(self), asio::detached);
+  const auto watch = watches_.add(executor_, directory_, [this] { changed_.cancel(); });
+  if (!watch) return fail(watch.error());
+  watch_ = *watch;
+  asio::co_spawn(executor_, follow_log(self), asio::detached);
   return {};
-}
-
-Status Process::Impl::set_watch(std::uint32_t events) {
-  if (::inotify_add_watch(inotify_.native_handle(), directory_.c_str(), events) >= 0) return {};
-  if (errno == ENOENT || errno == ENOTDIR) {
-    return fail(ErrorCode::not_found, fmt::format("there is no directory {}", directory_));
-  }
-  return io_failure("cannot watch " + directory_, errno);
 }
 
 void Process::Impl::watch_keeper(const Pointer& self, UniqueFd keeper) {
@@ -72,8 +58,9 @@ void Process::Impl::watch_server(const Pointer& self, Identity identity, UniqueF
 void Process::Impl::stop() {
   stopped_ = true;
   error_code ignored;
-  for (Descriptor* descriptor : {&inotify_, &keeper_, &server_})
+  for (Descriptor* descriptor : {&keeper_, &server_})
     descriptor->close(ignored);
+  if (watch_) watches_.remove(*watch_);
   changed_.cancel();
 }
 
@@ -123,28 +110,16 @@ bool Process::Impl::running() const {
 
 void Process::Impl::subscribe(const Pointer& self, LineFunction line) {
   subscribers_.push_back(std::move(line));
-  // A watch that cannot be widened would fail here as it did not when it was made: the directory is
-  // gone, and with it the log.
-  if (subscribers_.size() == 1) static_cast<void>(set_watch(kRenames | IN_MODIFY));
   // Posted, since co_spawn would call the subscriber from in here.
   asio::post(executor_,
              [self] { asio::co_spawn(self->executor_, pump_log(self), asio::detached); });
 }
 
-asio::awaitable<void> Process::Impl::follow_directory(Pointer self) {
+asio::awaitable<void> Process::Impl::follow_log(Pointer self) {
   while (!self->stopped_) {
-    error_code error;
-    co_await self->inotify_.async_wait(Descriptor::wait_read, redirect_error(use_awaitable, error));
-    if (error || self->stopped_) co_return;
-    self->drain_inotify();
-    self->changed_.cancel();
+    error_code ignored;
+    co_await self->changed_.async_wait(redirect_error(use_awaitable, ignored));
     co_await pump_log(self);
-  }
-}
-
-void Process::Impl::drain_inotify() {
-  char events[4096];
-  while (::read(inotify_.native_handle(), events, sizeof events) > 0) {
   }
 }
 

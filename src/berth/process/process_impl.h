@@ -6,6 +6,7 @@
 #include <deque>
 #include <optional>
 
+#include "berth/process/directory_watches.h"
 #include "berth/process/log_follower.h"
 #include "berth/process/process.h"
 #include "berth/process/unique_fd.h"
@@ -48,18 +49,17 @@ class Process::Impl {
  private:
   using Descriptor = boost::asio::posix::stream_descriptor;
 
-  static boost::asio::awaitable<void> follow_directory(Pointer self);
+  static boost::asio::awaitable<void> follow_log(Pointer self);
   static boost::asio::awaitable<void> follow_keeper(Pointer self);
   static boost::asio::awaitable<void> follow_server(Pointer self);
   static boost::asio::awaitable<ExitStatus> await_exit_file(Pointer self);
   void call_subscribers(std::string_view line);
-  void drain_inotify();
-  Status set_watch(std::uint32_t events);
 
   Executor executor_;
   std::string directory_;
   Identity identity_;
-  Descriptor inotify_;
+  DirectoryWatches& watches_;
+  std::optional<DirectoryWatches::Key> watch_;
   Descriptor keeper_;  ///< pidfds; closed if the process had gone before it could be opened
   mutable Descriptor server_;
   /// Never expires; cancelled whenever something in the directory or a process has changed.

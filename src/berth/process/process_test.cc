@@ -13,6 +13,7 @@ namespace {
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 using testing::SizeIs;
 using testing::StartsWith;
 
@@ -234,6 +235,29 @@ TEST_F(ProcessTest, NoZombiesAreLeft) {
   EXPECT_TRUE(until([] { return has_no_children(); }));
 }
 
+/// Returns what this program's inotify instances watch: their files in /proc/self/fdinfo.
+std::vector<std::string> inotify_instances() {
+  std::vector<std::string> out;
+  std::error_code gone;
+  for (const auto& each : std::filesystem::directory_iterator("/proc/self/fd")) {
+    if (std::filesystem::read_symlink(each.path(), gone) != "anon_inode:inotify") continue;
+    out.push_back(content_of("/proc/self/fdinfo/" + each.path().filename().string()));
+  }
+  return out;
+}
+
+// To close an instance takes the kernel longer than all else between two servers.
+TEST_F(ProcessTest, ManyProcessesHaveOneInotifyInstanceAndLeaveNoWatch) {
+  std::vector<std::unique_ptr<Process>> processes;
+  for (int generation = 1; generation <= 10; ++generation)
+    processes.push_back(start(options({"exit", "0"}, generation)));
+  ASSERT_THAT(inotify_instances(), ElementsAre(HasSubstr("inotify wd:")));
+  for (const auto& process : processes)
+    run(process->exited());
+  processes.clear();
+  EXPECT_THAT(inotify_instances(), ElementsAre(Not(HasSubstr("inotify wd:"))));
+}
+
 TEST_F(ProcessTest, AllWhoWaitLearnTheEnd) {
   const std::unique_ptr<Process> process = start_ready(options({"wait"}));
   ASSERT_TRUE(process);
@@ -268,6 +292,7 @@ TEST_F(ProcessTest, TheObjectMayBeDestroyedByALineOfItsOwn) {
     ++lines;
     process.reset();
   });
+  EXPECT_TRUE(until([&] { return lines > 0; }));
   EXPECT_TRUE(until([] { return has_no_children(); }));
   EXPECT_EQ(lines, 1);
 }

@@ -58,6 +58,12 @@ class Work {
   virtual Task<bool> server_died(Duration limit) = 0;
 };
 
+/// How a server's main process ended by itself.
+struct Ending {
+  std::string how;  ///< "exit code 1"; with the words that say so if it was for lack of memory
+  bool out_of_memory = false;
+};
+
 /// What a picture is doing, read from the server's log.
 struct Progress {
   std::string stage;  ///< "loading", "diffusion" or "decoding"
@@ -76,8 +82,9 @@ class Adapter {
   virtual Task<Result<process::LaunchSpec>> launch_spec() = 0;
 
   /// Spawns the server, waits until it serves, restores its saved state.
-  /// Errors: start_failed with the exit and the log's last lines, noticed at once; deadline;
-  ///   superseded after an abort. No process is left after an error.
+  /// Errors: start_failed with the exit and the log's last lines, noticed at once; out_of_memory if
+  ///   that is why it ended; deadline; superseded after an abort. No process is left after an
+  ///   error.
   virtual Task<Result<Started>> start(StartContext context) = 0;
 
   /// Saves state if `keep` (else deletes it), then TERM, then KILL. There are no connections of
@@ -109,7 +116,7 @@ class Adapter {
   StepSink on_step;
   std::function<void(Progress)> on_progress;
   /// The main process of that generation ended by itself: not within start() or stop().
-  std::function<void(Generation, std::string how)> on_exit;
+  std::function<void(Generation, Ending)> on_exit;
 };
 
 }  // namespace berth::servers

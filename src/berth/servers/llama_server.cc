@@ -160,8 +160,8 @@ SupervisedKind LlamaServer::kind() {
   kind.on_line = [this](std::string_view line) { on_line(line); };
   kind.said_ready = &loaded_;
   kind.answers = [this](Duration limit) { return healthy(limit); };
-  kind.on_exit = [this](Generation generation, std::string how) {
-    if (on_exit) on_exit(generation, std::move(how));
+  kind.on_exit = [this](Generation generation, Ending ending) {
+    if (on_exit) on_exit(generation, std::move(ending));
   };
   return kind;
 }
@@ -247,7 +247,8 @@ Task<Result<Started>> LlamaServer::start(StartContext context) {
   Started started;
   started.state_restored = co_await restore_slots();
   co_await remember_reads();
-  supervised_.watch_exit();
+  const Status watched = supervised_.watch_exit();
+  if (!watched) co_return fail(watched.error());
   co_return started;
 }
 
@@ -459,8 +460,9 @@ Task<Status> LlamaServer::adopt(Generation generation, process::LaunchSpec launc
   auto released = co_await wait_released(0, kCancelLimit);
   if (!released) co_return released;
   co_await remember_reads();
-  supervised_.watch_exit();
-  co_return Status{};
+  const Status watched = supervised_.watch_exit();
+  if (!watched) co_return fail(ErrorCode::not_found, watched.error().message);
+  co_return watched;
 }
 
 // ---- Requests -----------------------------------------------------------------------------------

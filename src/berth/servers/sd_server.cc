@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
-#include <csignal>
 #include <cstring>
 #include <utility>
 
@@ -83,8 +82,8 @@ SupervisedKind SdServer::kind() {
   kind.on_line = [this](std::string_view line) { on_line(line); };
   kind.said_ready = &listening_;
   kind.answers = [this](Duration limit) { return healthy(limit); };
-  kind.on_exit = [this](Generation generation, std::string how) {
-    if (on_exit) on_exit(generation, std::move(how));
+  kind.on_exit = [this](Generation generation, Ending ending) {
+    if (on_exit) on_exit(generation, std::move(ending));
   };
   return kind;
 }
@@ -137,7 +136,8 @@ Task<Result<Started>> SdServer::start(StartContext context) {
   auto ready = co_await supervised_.start(std::move(context));
   if (!ready) co_return fail(ready.error());
   step("ready", fmt::format("server \"{}\" is ready", name_));
-  supervised_.watch_exit();
+  const Status watched = supervised_.watch_exit();
+  if (!watched) co_return fail(watched.error());
   co_return Started{};
 }
 
@@ -176,8 +176,9 @@ Task<Status> SdServer::adopt(Generation generation, process::LaunchSpec launch) 
     co_return fail(ErrorCode::deadline,
                    fmt::format("server \"{}\" of an earlier run draws for nobody", name_));
   }
-  supervised_.watch_exit();
-  co_return Status{};
+  const Status watched = supervised_.watch_exit();
+  if (!watched) co_return fail(ErrorCode::not_found, watched.error().message);
+  co_return watched;
 }
 
 /// Waits until it draws no more or `limit` is over. Returns whether it lives and draws on.
@@ -220,7 +221,7 @@ class SdServer::Picture final : public Work {
     const Duration left = std::max(server_.job_limit_ - worked, Duration{0});
     const bool draws = co_await server_.draws_after(left);
     if (!draws) co_return;
-    static_cast<void>(server_.supervised_.process()->signal(SIGKILL));
+    server_.supervised_.kill();
     co_await exited_->wait();
   }
 

@@ -27,8 +27,25 @@ constexpr Duration kKillGrace = 2s;
 struct Supervised::Running {
   std::unique_ptr<process::Process> process;
   Event exited;
-  std::string how;
-  std::function<void(std::string)> on_exit;  // empty: the exit is expected
+  process::ExitStatus status;
+  KernelKills kernel_kills;
+  bool killed = false;                  // by us
+  std::function<void(Ending)> on_exit;  // empty: the exit is expected
+
+  /// Reads the end of the log: to be asked only about an exit that nobody wanted.
+  std::optional<std::string> out_of_memory() const {
+    if (killed) return std::nullopt;
+    return servers::out_of_memory(status, process->log_tail(kOutOfMemoryTail),
+                                  kernel_kills.count());
+  }
+
+  void tell_exit() const {
+    Ending ending{.how = process::to_text(status)};
+    const auto words = out_of_memory();
+    ending.out_of_memory = words.has_value();
+    if (words) ending.how += ", out of memory: " + *words;
+    on_exit(std::move(ending));
+  }
 };
 
 Supervised::Supervised(std::string name, Places places, SupervisedKind kind)
@@ -42,16 +59,17 @@ Supervised::~Supervised() {
 
 Task<void> Supervised::wait_for_exit(std::shared_ptr<Running> running) {
   const process::ExitStatus status = co_await running->process->exited();
-  running->how = process::to_text(status);
+  running->status = status;
   running->exited.set();
-  if (running->on_exit) running->on_exit(running->how);
+  if (running->on_exit) running->tell_exit();
 }
 
 void Supervised::take(const Executor& executor, std::unique_ptr<process::Process> process,
-                      Generation generation) {
+                      Generation generation, KernelKills kernel_kills) {
   generation_ = generation;
   running_ = std::make_shared<Running>();
   running_->process = std::move(process);
+  running_->kernel_kills = std::move(kernel_kills);
   running_->process->on_line(kind_.on_line);
   berth::spawn(executor, wait_for_exit(running_));
 }
@@ -73,7 +91,7 @@ Task<Status> Supervised::wait_ready(Event* abort, Duration deadline) {
     const Duration pause = has_said ? kAskAgain : kAskFallback;
     std::vector<Event*> events = {&exited(), abort, has_said ? nullptr : kind_.said_ready};
     const auto which = co_await wait_any(std::move(events), pause);
-    if (which == 0u) co_return fail(start_error(how()));
+    if (which == 0u) co_return fail(exit_error());
     if (abort != nullptr && abort->is_set()) {
       co_return fail(ErrorCode::superseded,
                      fmt::format("the start of server \"{}\" was given up", name_));
@@ -96,9 +114,10 @@ Task<Status> Supervised::spawn(StartContext context) {
   options.orphan_timeout = places_.orphan_timeout;
   options.launch = context.launch;
   const Executor executor = co_await this_executor();
+  KernelKills kernel_kills = KernelKills::around("self");  // the server inherits our cgroup
   auto started = co_await process::Process::start(executor, std::move(options));
   if (!started) co_return fail(started.error());
-  take(executor, std::move(*started), context.generation);
+  take(executor, std::move(*started), context.generation, std::move(kernel_kills));
   co_return Status{};
 }
 
@@ -108,7 +127,8 @@ Task<Status> Supervised::adopt(Generation generation) {
       executor, fmt::format("{}/{}/{}", places_.servers_root, name_, generation.value),
       process::LogFrom::beginning);
   if (!adopted) co_return fail(adopted.error());
-  take(executor, std::move(*adopted), generation);
+  const std::string pid = std::to_string((*adopted)->identity().pid);
+  take(executor, std::move(*adopted), generation, KernelKills::around(pid));
   co_await process()->read_log();
   const bool ok = co_await kind_.answers(kAskLimit);
   if (ok) co_return Status{};
@@ -139,6 +159,13 @@ Task<Status> Supervised::terminate(bool kill_at_once, Duration grace, Duration d
   co_return Status{};
 }
 
+void Supervised::kill() {
+  if (!running_) return;
+  running_->killed = true;
+  // It may end by itself at any moment: "not found" is then what we want.
+  static_cast<void>(running_->process->signal(SIGKILL));
+}
+
 Status Supervised::sweep() {
   if (!running_) return {};
   return running_->process->signal_session(SIGKILL);
@@ -161,7 +188,17 @@ std::shared_ptr<Event> Supervised::exit_event() const {
 }
 
 std::string Supervised::how() const {
-  return running_ ? running_->how : "never started";
+  return running_ ? process::to_text(running_->status) : "never started";
+}
+
+Error Supervised::exit_error() const {
+  const auto words = running_->out_of_memory();
+  if (!words) return start_error(how());
+  return {ErrorCode::out_of_memory,
+          fmt::format("server \"{0}\" did not start: it ran out of memory ({1}): {2}; more is "
+                      "counted for it before it is tried again; if that does not help, give it a "
+                      "smaller model or context; `berth logs {0}` shows more",
+                      name_, how(), *words)};
 }
 
 Error Supervised::start_error(std::string_view what) const {
@@ -175,11 +212,15 @@ Error Supervised::start_error(std::string_view what) const {
                       what, said, name_)};
 }
 
-void Supervised::watch_exit() {
-  running_->on_exit = [this, generation = generation_](std::string how) {
-    kind_.on_exit(generation, std::move(how));
+Status Supervised::watch_exit() {
+  if (running_->exited.is_set()) {
+    static_cast<void>(sweep());
+    return fail(exit_error());
+  }
+  running_->on_exit = [this, generation = generation_](Ending ending) {
+    kind_.on_exit(generation, std::move(ending));
   };
-  if (running_->exited.is_set()) running_->on_exit(running_->how);
+  return {};
 }
 
 void Supervised::expect_exit() {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "berth/servers/adapter.h"
+#include "berth/servers/out_of_memory.h"
 
 namespace berth::servers {
 
@@ -21,7 +22,7 @@ struct SupervisedKind {
   /// Asks the server over HTTP; false if it does not answer well within `limit`.
   std::function<Task<bool>(Duration limit)> answers;
   /// The main process ended by itself, after watch_exit().
-  std::function<void(Generation, std::string how)> on_exit;
+  std::function<void(Generation, Ending)> on_exit;
 };
 
 class Supervised {
@@ -39,6 +40,8 @@ class Supervised {
   Task<Status> adopt(Generation generation);
   /// TERM (or KILL at once), KILL after `grace`. Errors: unkillable, if it lives at the deadline.
   Task<Status> terminate(bool kill_at_once, Duration grace, Duration deadline);
+  /// SIGKILL, of a server that hangs: its exit is told like any other.
+  void kill();
   /// Kills what is left of the session after the main process has ended.
   Status sweep();
 
@@ -52,7 +55,8 @@ class Supervised {
   [[nodiscard]] std::string how() const;
 
   /// From now on an exit is news for the kind's on_exit(); before, and after expect_exit(), not.
-  void watch_exit();
+  /// Errors: as start(), if it has ended already; nothing of its session is left then.
+  Status watch_exit();
   void expect_exit();
 
  private:
@@ -60,8 +64,9 @@ class Supervised {
   static Task<void> wait_for_exit(std::shared_ptr<Running> running);
   Task<Status> spawn(StartContext context);
   void take(const Executor& executor, std::unique_ptr<process::Process> process,
-            Generation generation);
+            Generation generation, KernelKills kernel_kills);
   Task<Status> wait_ready(Event* abort, Duration deadline);
+  [[nodiscard]] Error exit_error() const;
   [[nodiscard]] Error start_error(std::string_view what) const;
 
   std::string name_;
