@@ -20,6 +20,7 @@ struct Arguments {
   int decisions = 10;
   int lines = 50;
   std::string journal;
+  SimulateOptions simulate;
   ChatOptions chat;
   ImageOptions image;
   std::function<int()> chosen;
@@ -76,6 +77,16 @@ void add_replay(CLI::App& app, Arguments& arguments) {
   command->add_option("file", arguments.journal, "A journal.jsonl")->required();
 }
 
+void add_simulate(CLI::App& app, Arguments& arguments) {
+  SimulateOptions& options = arguments.simulate;
+  CLI::App* command = add(app, "simulate", "Play a workload under Berth's policy and under others",
+                          arguments, [&] { return simulate(arguments.common, options); });
+  command->add_option("--workload", options.workload, "A workload, one JSON object a line");
+  command->add_option("--policy", options.policies, "berth, fifo, affinity, broker")
+      ->delimiter(',')
+      ->capture_default_str();
+}
+
 void add_chat(CLI::App& app, Arguments& arguments) {
   ChatOptions& options = arguments.chat;
   CLI::App* command = add(app, "chat", "Ask the LLM; the answer is streamed", arguments,
@@ -125,6 +136,7 @@ int run_command_line(int count, const char* const* arguments_given) {
   add_daemon_commands(app, arguments);
   add_server_commands(app, arguments);
   add_replay(app, arguments);
+  add_simulate(app, arguments);
   add_chat(app, arguments);
   add_image(app, arguments);
   try {

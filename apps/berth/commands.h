@@ -33,6 +33,11 @@ struct ImageOptions {
   std::vector<std::string> prompt;
 };
 
+struct SimulateOptions {
+  std::string workload;  ///< file
+  std::vector<std::string> policies = {"berth", "fifo", "affinity", "broker"};
+};
+
 int up(const Common& common, const UpOptions& options);
 int down(const Common& common);
 int status(const Common& common);
@@ -42,6 +47,7 @@ int clear(const Common& common, const std::string& server);
 int explain(const Common& common, int limit);
 int logs(const Common& common, const std::string& server, int lines);
 int replay(const Common& common, const std::string& file);
+int simulate(const Common& common, const SimulateOptions& options);
 int chat(const Common& common, const ChatOptions& options);
 int image(const Common& common, const ImageOptions& options);
 

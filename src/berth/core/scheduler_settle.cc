@@ -59,6 +59,7 @@ bool Scheduler::dispatch_jobs() {
       target.last_served = now_;
       Job& job = state_.jobs.at(id);
       job.running = true;
+      job.started = now_;
       if (target.is_place() && job.limit) target.until = now_ + *job.limit;
       emit(Dispatch{id, ServerId{i}, target.generation});
       changed = true;
