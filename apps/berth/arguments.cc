@@ -81,10 +81,28 @@ void add_simulate(CLI::App& app, Arguments& arguments) {
   SimulateOptions& options = arguments.simulate;
   CLI::App* command = add(app, "simulate", "Play a workload under Berth's policy and under others",
                           arguments, [&] { return simulate(arguments.common, options); });
+  command->add_option("trace", options.traces, "Public traces: CSV or JSON lines");
   command->add_option("--workload", options.workload, "A workload, one JSON object a line");
+  command->add_option("--journal", options.journal, "A journal.jsonl: its newest run");
   command->add_option("--policy", options.policies, "berth, fifo, affinity, broker")
       ->delimiter(',')
       ->capture_default_str();
+  constexpr int kServersMax = 100;
+  constexpr std::int64_t kRowsMax = 1'000'000;
+  TraceMapping& mapping = options.mapping;
+  command->add_option("--servers", mapping.servers, "Servers that a trace's models are dealt to")
+      ->check(CLI::Range(1, kServersMax))
+      ->capture_default_str();
+  command->add_option("--swap", mapping.swap_seconds, "Seconds that a swap takes with a trace")
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str();
+  command->add_option("--load", mapping.load, "Share of a trace's time that is work")
+      ->check(CLI::Range(0.01, 10.0))
+      ->capture_default_str();
+  command->add_option("--rows", mapping.rows, "Rows of each trace, 0 = all")
+      ->check(CLI::Range(std::int64_t{0}, kRowsMax))
+      ->capture_default_str();
+  command->add_option("--svg", options.svg, "Write a timeline to this file");
 }
 
 void add_chat(CLI::App& app, Arguments& arguments) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "console.h"
+#include "trace_file.h"
 
 namespace berth::cli {
 
@@ -34,7 +35,11 @@ struct ImageOptions {
 };
 
 struct SimulateOptions {
-  std::string workload;  ///< file
+  std::vector<std::string> traces;  ///< files; or one of the next two
+  std::string workload;
+  std::string journal;
+  TraceMapping mapping;
+  std::string svg;  ///< file to write; "" = none
   std::vector<std::string> policies = {"berth", "fifo", "affinity", "broker"};
 };
 

@@ -6,9 +6,12 @@
 #include <fmt/format.h>
 #include <boost/json.hpp>
 
+#include "berth/host/past_run.h"
+#include "berth/host/text.h"
 #include "berth/sim/policies.h"
 #include "commands.h"
 #include "table.h"
+#include "timeline_svg.h"
 #include "workload_file.h"
 
 namespace berth::cli {
@@ -22,20 +25,6 @@ using sim::Waits;
 constexpr std::string_view kBerth = "berth";
 constexpr ServerClass kClasses[] = {ServerClass::chat, ServerClass::image, ServerClass::video,
                                     ServerClass::batch};
-
-std::string_view name_of(ServerClass job_class) {
-  switch (job_class) {
-    case ServerClass::video:
-      return "video";
-    case ServerClass::image:
-      return "image";
-    case ServerClass::chat:
-      return "chat";
-    case ServerClass::batch:
-      return "batch";
-  }
-  return "";
-}
 
 double in_seconds(Duration duration) {
   return std::chrono::duration<double>(duration).count();
@@ -55,7 +44,7 @@ std::string waits_table(const std::vector<Summary>& summaries) {
       const auto found = summary.waits.find(job_class);
       if (found == summary.waits.end()) continue;
       const Waits& waits = found->second;
-      rows.push_back({{{std::string(name_of(job_class))},
+      rows.push_back({{{std::string(host::name(job_class))},
                        {summary.policy},
                        {std::to_string(waits.served)},
                        {short_seconds(waits.mean)},
@@ -118,7 +107,7 @@ std::string json_of(const std::vector<Summary>& summaries) {
   for (const Summary& summary : summaries) {
     json::object waits;
     for (const auto& [job_class, each] : summary.waits)
-      waits[name_of(job_class)] = waits_json(each);
+      waits[host::name(job_class)] = waits_json(each);
     policies[summary.policy] = {{"swaps", summary.swaps},
                                 {"swaps_for_nobody", summary.unused},
                                 {"served", summary.served},
@@ -137,13 +126,51 @@ Error cannot_read(const std::string& file) {
   return {ErrorCode::not_found, fmt::format("cannot read {}; is the name right?", file)};
 }
 
-Result<sim::Workload> read(const SimulateOptions& options) {
-  std::ifstream in(options.workload, std::ios::binary);
-  if (!in) return fail(cannot_read(options.workload));
+Error in_file(const std::string& file, const Error& error) {
+  return {error.code, fmt::format("{}: {}", file, error.message)};
+}
+
+Result<sim::Workload> workload_of(const std::string& file) {
+  std::ifstream in(file, std::ios::binary);
+  if (!in) return fail(cannot_read(file));
   Result<sim::Workload> workload = read_workload(in);
-  if (workload) return workload;
-  return fail(workload.error().code,
-              fmt::format("{}: {}", options.workload, workload.error().message));
+  if (!workload) return fail(in_file(file, workload.error()));
+  return workload;
+}
+
+/// The requests of a past run come again when they came then; clients are not asked whether they
+/// would have waited. A server that never moved in it takes what the policy guesses.
+Result<sim::Workload> workload_of_journal(const std::string& file) {
+  std::ifstream in(file, std::ios::binary);
+  if (!in) return fail(cannot_read(file));
+  const Result<host::PastRun> run = host::read_past_run(in);
+  if (!run) return fail(in_file(file, run.error()));
+  sim::Workload workload{.config = run->config, .moves = run->moves};
+  for (core::MoveTimes& moves : workload.moves) {
+    if (moves.up == Duration{0}) moves.up = run->config.policy.swap_guess;
+  }
+  for (const host::PastJob& job : run->jobs)
+    workload.open.push_back({job.arrived, {job.server, job.job_class, job.service}});
+  return workload;
+}
+
+Result<sim::Workload> read(const SimulateOptions& options) {
+  const int given = (options.traces.empty() ? 0 : 1) + (options.workload.empty() ? 0 : 1) +
+                    (options.journal.empty() ? 0 : 1);
+  if (given != 1) {
+    return fail(ErrorCode::bad_request,
+                "simulate what? Give trace files, --workload FILE or --journal FILE, one of them");
+  }
+  if (!options.workload.empty()) return workload_of(options.workload);
+  if (!options.journal.empty()) return workload_of_journal(options.journal);
+  return read_traces(options.traces, options.mapping);
+}
+
+Status write_svg(const std::string& file, const std::string& svg) {
+  std::ofstream out(file, std::ios::binary);
+  out << svg << std::flush;
+  if (out) return {};
+  return fail(ErrorCode::io, fmt::format("cannot write {}; is there such a folder?", file));
 }
 
 Result<std::vector<Summary>> run_all(const sim::Workload& workload,
@@ -167,6 +194,10 @@ int simulate(const Common& common, const SimulateOptions& options) {
   if (!workload) return report(workload.error(), common.json);
   const Result<std::vector<Summary>> summaries = run_all(*workload, options.policies);
   if (!summaries) return report(summaries.error(), common.json);
+  if (!options.svg.empty()) {
+    const Status written = write_svg(options.svg, timeline_svg(*workload, *summaries));
+    if (!written) return report(written.error(), common.json);
+  }
   say(common.json ? json_of(*summaries) : sums_table(*summaries) + "\n" + waits_table(*summaries));
   return 0;
 }

@@ -12,13 +12,13 @@
 #include <boost/json.hpp>
 
 #include "berth/base/bytes.h"
+#include "berth/host/text.h"
 
 namespace berth::cli {
 namespace {
 
 namespace json = boost::json;
 
-constexpr std::string_view kClassNames[] = {"video", "image", "chat", "batch"};
 constexpr double kSecondsMax = 1e9;
 /// A workload is compared as it is: no policy refuses work because a queue is long.
 constexpr std::int32_t kQueueMax = 1'000'000'000;
@@ -106,12 +106,11 @@ class Reader {
 };
 
 core::ServerClass Reader::class_of(Members& members, const std::string& name) {
-  const auto* found = std::find(std::begin(kClassNames), std::end(kClassNames), name);
-  if (found != std::end(kClassNames)) {
-    return static_cast<core::ServerClass>(found - std::begin(kClassNames));
+  const auto job_class = host::from_name<core::ServerClass>(name);
+  if (!job_class) {
+    members.complain(fmt::format("\"{}\" is no class: video, image, chat, batch", name));
   }
-  members.complain(fmt::format("\"{}\" is no class: video, image, chat, batch", name));
-  return core::ServerClass::chat;
+  return job_class.value_or(core::ServerClass::chat);
 }
 
 void Reader::pool(const json::object& in) {
@@ -163,7 +162,7 @@ sim::Task Reader::task(Members& members) {
   task.server = found->second;
   const core::ServerClass own = workload_.config.servers[task.server.value].job_class;
   task.job_class =
-      class_of(members, members.text("class", kClassNames[static_cast<std::size_t>(own)]));
+      class_of(members, members.text("class", host::name(own)));
   task.service = members.seconds("service_s");
   return task;
 }
