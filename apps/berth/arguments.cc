@@ -103,6 +103,9 @@ void add_simulate(CLI::App& app, Arguments& arguments) {
       ->check(CLI::Range(std::int64_t{0}, kRowsMax))
       ->capture_default_str();
   command->add_option("--svg", options.svg, "Write a timeline to this file");
+  command->add_option("--window", options.window, "Seconds of the timeline: from, to")
+      ->expected(2)
+      ->check(CLI::Range(0.0, 1e9));
 }
 
 void add_chat(CLI::App& app, Arguments& arguments) {

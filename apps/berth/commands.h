@@ -39,7 +39,8 @@ struct SimulateOptions {
   std::string workload;
   std::string journal;
   TraceMapping mapping;
-  std::string svg;  ///< file to write; "" = none
+  std::string svg;             ///< file to write; "" = none
+  std::vector<double> window;  ///< seconds: from, to; empty: all
   std::vector<std::string> policies = {"berth", "fifo", "affinity", "broker"};
 };
 

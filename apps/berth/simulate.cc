@@ -166,6 +166,12 @@ Result<sim::Workload> read(const SimulateOptions& options) {
   return read_traces(options.traces, options.mapping);
 }
 
+Window window_of(const SimulateOptions& options) {
+  if (options.window.size() != 2) return {};
+  const auto seconds = [](double s) { return Duration{static_cast<Duration::rep>(s * 1e9)}; };
+  return {seconds(options.window[0]), seconds(options.window[1])};
+}
+
 Status write_svg(const std::string& file, const std::string& svg) {
   std::ofstream out(file, std::ios::binary);
   out << svg << std::flush;
@@ -195,7 +201,8 @@ int simulate(const Common& common, const SimulateOptions& options) {
   const Result<std::vector<Summary>> summaries = run_all(*workload, options.policies);
   if (!summaries) return report(summaries.error(), common.json);
   if (!options.svg.empty()) {
-    const Status written = write_svg(options.svg, timeline_svg(*workload, *summaries));
+    const std::string svg = timeline_svg(*workload, *summaries, window_of(options));
+    const Status written = write_svg(options.svg, svg);
     if (!written) return report(written.error(), common.json);
   }
   say(common.json ? json_of(*summaries) : sums_table(*summaries) + "\n" + waits_table(*summaries));

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -11,12 +12,14 @@ namespace berth::cli {
 namespace {
 
 using sim::Bar;
-using sim::Doing;
 using sim::Summary;
 
 // Pixels.
 constexpr int kLeft = 130;
 constexpr int kWidth = 1000;
+constexpr int kFine = 2;     // a column's width
+constexpr int kCoarse = 20;  // ... where a row has more bars than can be told apart
+constexpr std::size_t kBarsMax = 200;
 constexpr int kRight = 30;
 constexpr int kRow = 26;
 constexpr int kBar = 18;
@@ -25,7 +28,7 @@ constexpr int kTitle = 30;
 constexpr int kGap = 14;
 constexpr int kAxis = 40;
 constexpr int kLegendStep = 105;
-constexpr int kTicks = 8;
+constexpr int kTicksMax = 8;
 
 struct Look {
   std::string_view name;
@@ -34,10 +37,6 @@ struct Look {
 // In the order of Doing; told apart by brightness too.
 constexpr std::array kLooks = {Look{"loading", "#e8a33d"}, Look{"working", "#1f6fb2"},
                                Look{"idle", "#cfdae4"}, Look{"stopping", "#8c5a12"}};
-
-const Look& look_of(Doing doing) {
-  return kLooks[static_cast<std::size_t>(doing)];
-}
 
 std::string escaped(std::string_view text) {
   std::string out;
@@ -50,7 +49,8 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
-std::string text_at(int x, int y, std::string_view anchor, std::string_view text, bool bold = false) {
+std::string text_at(int x, int y, std::string_view anchor, std::string_view text,
+                    bool bold = false) {
   return fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"{}\"{}>{}</text>\n", x, y, anchor,
                      bold ? " font-weight=\"bold\"" : "", escaped(text));
 }
@@ -60,61 +60,94 @@ std::string rectangle(int x, int y, int width, int height, std::string_view colo
                      width, height, colour);
 }
 
-/// What the server did most in each pixel; so a long run makes no more bars than pixels.
-std::vector<std::optional<Doing>> columns_of(const std::vector<Bar>& bars, Duration span) {
-  std::vector<std::array<double, kLooks.size()>> shares(kWidth);
-  const double pixel = static_cast<double>(span.count()) / kWidth;
+/// How high each doing stands in a column: its share of the column's time. So a run with more moves
+/// than columns shows how much of what there was, and no pattern that is none.
+using Heights = std::array<int, kLooks.size()>;
+
+Heights heights_of(const std::array<double, kLooks.size()>& shares) {
+  Heights heights{};
+  double sum = 0;
+  int below = 0;
+  for (std::size_t i = 0; i < shares.size(); ++i) {
+    sum += shares[i];
+    const int up_to = static_cast<int>(std::lround(sum * kBar));
+    heights[i] = up_to - below;
+    below = up_to;
+  }
+  return heights;
+}
+
+std::vector<Heights> columns_of(const std::vector<Bar>& bars, const Window& window, int count) {
+  std::vector<std::array<double, kLooks.size()>> shares(static_cast<std::size_t>(count));
+  const double column = static_cast<double>((window.to - window.from).count()) / count;
   for (const Bar& bar : bars) {
-    const double from = static_cast<double>(bar.from.count()) / pixel;
-    const double to = std::min<double>(static_cast<double>(bar.to.count()) / pixel, kWidth);
-    for (double x = from; x < to;) {
-      const double end = std::min(to, static_cast<double>(static_cast<int>(x) + 1));
-      const auto column = std::min<std::size_t>(static_cast<std::size_t>(x), kWidth - 1);
-      shares[column][static_cast<std::size_t>(bar.doing)] += end - x;
+    const auto place = [&](Duration at) {
+      const double x = static_cast<double>((at - window.from).count()) / column;
+      return std::clamp<double>(x, 0, count);
+    };
+    const double to = place(bar.to);
+    for (double x = place(bar.from); x < to;) {
+      const double end = std::min(to, std::floor(x) + 1);
+      shares[static_cast<std::size_t>(x)][static_cast<std::size_t>(bar.doing)] += end - x;
       x = end;
     }
   }
-  std::vector<std::optional<Doing>> columns;
-  for (const auto& share : shares) {
-    const auto* most = std::max_element(share.begin(), share.end());
-    const bool is_there = *most > 0;
-    columns.push_back(is_there ? std::optional(static_cast<Doing>(most - share.begin()))
-                               : std::nullopt);
-  }
+  std::vector<Heights> columns;
+  for (const auto& share : shares)
+    columns.push_back(heights_of(share));
   return columns;
 }
 
-std::string row_of(const std::vector<Bar>& bars, Duration span, int y) {
+std::string row_of(const std::vector<Bar>& bars, const Window& window, int y) {
   std::string out;
-  const auto columns = columns_of(bars, span);
+  const auto shown = std::count_if(bars.begin(), bars.end(), [&](const Bar& bar) {
+    return bar.to > window.from && bar.from < window.to;
+  });
+  const int width = static_cast<std::size_t>(shown) > kBarsMax ? kCoarse : kFine;
+  const std::vector<Heights> columns = columns_of(bars, window, kWidth / width);
   for (std::size_t i = 0; i < columns.size();) {
     std::size_t end = i;
     while (end < columns.size() && columns[end] == columns[i])
       ++end;
-    if (columns[i]) {
-      out += rectangle(kLeft + static_cast<int>(i), y, static_cast<int>(end - i), kBar,
-                       look_of(*columns[i]).colour);
+    int bottom = y + kBar;
+    for (std::size_t k = 0; k < kLooks.size(); ++k) {
+      const int height = columns[i][k];
+      bottom -= height;
+      if (height == 0) continue;
+      out += rectangle(kLeft + static_cast<int>(i) * width, bottom,
+                       static_cast<int>(end - i) * width, height, kLooks[k].colour);
     }
     i = end;
   }
   return out;
 }
 
-std::string time_label(double seconds) {
-  constexpr double kMinute = 60;
-  constexpr double kHour = 3600;
-  if (seconds < 2 * kMinute) return fmt::format("{:.0f} s", seconds);
-  if (seconds < 2 * kHour) return fmt::format("{:.0f} min", seconds / kMinute);
-  return fmt::format("{:.1f} h", seconds / kHour);
+/// "0:07:30"
+std::string time_label(std::int64_t seconds) {
+  return fmt::format("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
 }
 
-std::string axis(Duration span, int top, int bottom) {
+/// The smallest round step that needs no more than kTicksMax ticks.
+std::int64_t step_for(double seconds) {
+  constexpr std::array<std::int64_t, 15> kSteps = {1,   2,   5,    10,   15,   30,    60,   120,
+                                                   300, 600, 1800, 3600, 7200, 14400, 43200};
+  for (const std::int64_t step : kSteps) {
+    if (seconds / static_cast<double>(step) <= kTicksMax) return step;
+  }
+  return static_cast<std::int64_t>(seconds / kTicksMax) + 1;
+}
+
+std::string axis(const Window& window, int top, int bottom) {
   std::string out;
-  const double seconds = std::chrono::duration<double>(span).count();
-  for (int i = 0; i <= kTicks; ++i) {
-    const int x = kLeft + kWidth * i / kTicks;
+  const double from = std::chrono::duration<double>(window.from).count();
+  const double seconds = std::chrono::duration<double>(window.to).count() - from;
+  const std::int64_t step = step_for(seconds);
+  std::int64_t tick = (static_cast<std::int64_t>(std::ceil(from)) + step - 1) / step * step;
+  for (; static_cast<double>(tick) <= from + seconds; tick += step) {
+    const double place = (static_cast<double>(tick) - from) / seconds;
+    const int x = kLeft + static_cast<int>(std::lround(place * kWidth));
     out += fmt::format("<path d=\"M{0} {1}V{2}\" stroke=\"#e3e8ec\"/>\n", x, top, bottom);
-    out += text_at(x, bottom + 18, "middle", time_label(seconds * i / kTicks));
+    out += text_at(x, bottom + 18, "middle", time_label(tick));
   }
   return out;
 }
@@ -132,10 +165,13 @@ std::string legend() {
 
 }  // namespace
 
-std::string timeline_svg(const sim::Workload& workload, const std::vector<Summary>& summaries) {
-  Duration span{1};
-  for (const Summary& summary : summaries)
-    span = std::max(span, summary.span);
+std::string timeline_svg(const sim::Workload& workload, const std::vector<Summary>& summaries,
+                         Window window) {
+  if (window.to <= window.from) {
+    for (const Summary& summary : summaries)
+      window.to = std::max(window.to, summary.span);
+  }
+  window.to = std::max(window.to, window.from + 1s);
   const int block = kTitle + static_cast<int>(workload.config.servers.size()) * kRow + kGap;
   const int bottom = kTop + block * static_cast<int>(summaries.size());
   std::string out = fmt::format(
@@ -143,17 +179,17 @@ std::string timeline_svg(const sim::Workload& workload, const std::vector<Summar
       "{1}\" font-family=\"sans-serif\" font-size=\"13\" fill=\"#1c2733\">\n",
       kLeft + kWidth + kRight, bottom + kAxis);
   out += "<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n";
-  out += legend() + axis(span, kTop, bottom);
+  out += legend() + axis(window, kTop, bottom);
   int y = kTop;
   for (const Summary& summary : summaries) {
-    out += text_at(kLeft, y + 20, "start",
-                   fmt::format("{}: {} swaps, {} served", summary.policy, summary.swaps,
-                               summary.served),
-                   /*bold=*/true);
+    out += text_at(
+        kLeft, y + 20, "start",
+        fmt::format("{}: {} swaps, {} served", summary.policy, summary.swaps, summary.served),
+        /*bold=*/true);
     int row = y + kTitle;
     for (std::size_t i = 0; i < summary.bars.size(); ++i, row += kRow) {
       out += text_at(kLeft - 10, row + 14, "end", workload.config.servers[i].name);
-      out += row_of(summary.bars[i], span, row);
+      out += row_of(summary.bars[i], window, row);
     }
     y += block;
   }

@@ -63,8 +63,8 @@ std::optional<double> time_stamp(const std::string& text) {
                   &second) != 6) {
     return std::nullopt;
   }
-  const std::chrono::sys_days date = std::chrono::year{year} / static_cast<int>(month) /
-                                     static_cast<int>(day);
+  const std::chrono::sys_days date =
+      std::chrono::year{year} / static_cast<int>(month) / static_cast<int>(day);
   const std::chrono::hours hours = std::chrono::floor<std::chrono::hours>(date.time_since_epoch());
   return static_cast<double>((hours.count() + hour) * 60 + minute) * 60 + second;
 }
@@ -93,14 +93,15 @@ std::optional<Row> csv_row(const Columns& columns, const std::string& line) {
   const auto at = number(columns.cell(cells, {"t_s"}));
   const auto stamp = time_stamp(columns.cell(cells, {"TIMESTAMP"}));
   const auto prompt = number(columns.cell(cells, {"prompt_tokens", "in_tokens", "ContextTokens"}));
-  const auto answer = number(columns.cell(cells, {"output_tokens", "out_tokens", "GeneratedTokens"}));
+  const auto answer =
+      number(columns.cell(cells, {"output_tokens", "out_tokens", "GeneratedTokens"}));
   const auto measured = number(columns.cell(cells, {"api_time_s"}));
   if ((!at && !stamp) || (!measured && (!prompt || !answer))) return std::nullopt;
-  return Row{.at = at ? *at : *stamp,
-             .model = columns.cell(cells, {"model"}),
-             .session = columns.cell(cells, {"trace"}),
-             .service = measured ? std::max(*measured, kShortestService)
-                                 : service_of(*prompt, *answer)};
+  return Row{
+      .at = at ? *at : *stamp,
+      .model = columns.cell(cells, {"model"}),
+      .session = columns.cell(cells, {"trace"}),
+      .service = measured ? std::max(*measured, kShortestService) : service_of(*prompt, *answer)};
 }
 
 std::optional<Row> json_row(const std::string& line) {
@@ -134,7 +135,8 @@ void line_up_sessions(std::vector<Row>& rows) {
 
 Result<std::vector<Row>> read_file(const std::string& file, std::int64_t rows_max) {
   std::ifstream in(file, std::ios::binary);
-  if (!in) return fail(ErrorCode::not_found, fmt::format("cannot read {}; is the name right?", file));
+  if (!in)
+    return fail(ErrorCode::not_found, fmt::format("cannot read {}; is the name right?", file));
   std::string line;
   std::getline(in, line);
   const bool is_json = line.starts_with('{');
@@ -199,13 +201,12 @@ Result<sim::Workload> read_traces(const std::vector<std::string>& files,
   sim::Workload workload = machine(mapping);
   std::map<std::string, ServerId> dealt;  // in order of appearance
   for (const Row& row : rows) {
-    const auto next = static_cast<std::uint32_t>(dealt.size()) %
-                      static_cast<std::uint32_t>(mapping.servers);
+    const auto next =
+        static_cast<std::uint32_t>(dealt.size()) % static_cast<std::uint32_t>(mapping.servers);
     const ServerId server = dealt.try_emplace(row.model, ServerId{next}).first->second;
-    workload.open.push_back(
-        {.at = Duration{static_cast<Duration::rep>(row.at * stretch * 1e9)},
-         .task = {server, core::ServerClass::chat,
-                  Duration{static_cast<Duration::rep>(row.service * 1e9)}}});
+    workload.open.push_back({.at = Duration{static_cast<Duration::rep>(row.at * stretch * 1e9)},
+                             .task = {server, core::ServerClass::chat,
+                                      Duration{static_cast<Duration::rep>(row.service * 1e9)}}});
   }
   return workload;
 }

@@ -161,8 +161,7 @@ sim::Task Reader::task(Members& members) {
   }
   task.server = found->second;
   const core::ServerClass own = workload_.config.servers[task.server.value].job_class;
-  task.job_class =
-      class_of(members, members.text("class", host::name(own)));
+  task.job_class = class_of(members, members.text("class", host::name(own)));
   task.service = members.seconds("service_s");
   return task;
 }
