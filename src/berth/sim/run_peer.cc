@@ -321,7 +321,8 @@ Summary PeerRun::run() {
       happen(dues_.extract(dues_.begin()).mapped());
     } else {
       now_ = *asks;
-      ask();
+      while (clients_.next_at() == now_)  // who comes at once is seen together
+        ask();
     }
     settle();
   }
