@@ -110,6 +110,37 @@ TEST(Predict, WithoutLearnedTimesItSaysThatItGuesses) {
   EXPECT_TRUE(forecast.is_guess);
 }
 
+TEST(Predict, AServerThatHasAnsweredNobodyYetIsAGuessEvenIfItIsThere) {
+  Config config = card_of_ten();
+  config.pools[0].capacity = 14_GiB;  // both fit
+  Driver d = settled(config);
+  d.ask(kSd, image);
+  d.pass(5s);
+  const JobId next = d.ask(kSd, image);
+  EXPECT_TRUE(forecast_of(d, next).is_guess);
+}
+
+TEST(Predict, AServerThatNeverCameWhileBerthLookedOnIsAGuess) {
+  Driver d(card_of_ten(Wanted::on_demand), {Row{.server = kSd, .generation = Generation{1}}},
+           {{kSd, Generation{1}, true}});
+  d.end(d.ask(kSd, image));
+  const JobId chat_job = d.ask(kLlm, chat);
+  d.pass(10s);
+  d.end(chat_job);
+  d.pass(1s);
+  EXPECT_TRUE(forecast_of(d, d.ask(kSd, image)).is_guess);
+  EXPECT_FALSE(d.server(kSd).swap.has_value());
+}
+
+TEST(Predict, AServerThatLingersIsExpectedToGoWhenThatIsOver) {
+  Driver d = experienced();
+  const JobId picture = d.ask(kSd, image);
+  d.pass(6s);
+  const JobId chat_job = d.ask(kLlm, chat);
+  d.end(picture);
+  EXPECT_EQ(forecast_of(d, chat_job).eta, Duration{2s + 5s});
+}
+
 TEST(Predict, TheLearnedServiceTimeFollowsTheNewestRequests) {
   Driver d = experienced();
   const JobId chat_job = d.ask(kLlm, chat);
@@ -233,6 +264,15 @@ TEST(Rehearsal, KnownTimesGoBeforeLearnedOnes) {
   EXPECT_EQ(rehearsal.next_at(), d.now() + 1s);
   rehearsal.step();
   EXPECT_EQ(rehearsal.next_at(), d.now() + 50s);
+}
+
+TEST(Rehearsal, AServerIsGoneAfterTheTimeThatItsLastStopTook) {
+  Driver d = experienced();
+  d.ask(kSd, image);
+  Rehearsal rehearsal(d.scheduler(), d.now());
+  while (rehearsal.next_at() && rehearsal.state().server(kLlm).state != ServerState::absent)
+    rehearsal.step();
+  EXPECT_EQ(rehearsal.now() - d.now(), Duration{1s});
 }
 
 TEST(Rehearsal, EndsAtItsBound) {
