@@ -50,17 +50,15 @@ bool has_plan(const State& state, ServerId newcomer, Instant now) {
   return plan.verdict == Verdict::fits || plan.verdict == Verdict::offload;
 }
 
-/// A pinned server without which there would be a plan.
-std::optional<ServerId> pin_in_the_way(State state, ServerId newcomer, Instant now) {
-  std::optional<ServerId> pinned;
-  for (std::uint32_t i = 0; i < state.servers.size(); ++i) {
-    const bool touches =
-        state.servers[i].config.footprint.touches(state.server(newcomer).config.footprint);
-    if (!state.servers[i].pinned || !touches) continue;
-    state.servers[i].pinned = false;
-    if (!pinned) pinned = ServerId{i};
-  }
-  return pinned && has_plan(state, newcomer, now) ? pinned : std::nullopt;
+/// Who stays whatever waits: pinned, held or leased.
+std::optional<Blocker> keeper_in_the_way(const State& state, ServerId id, Instant now) {
+  const auto keeper = keeper_of_place(state, id, state.server(id).queue.front().job_class, now);
+  if (!keeper) return std::nullopt;
+  const Server& stays = state.server(*keeper);
+  const WaitReason reason = stays.is_place() ? WaitReason::lease
+                            : stays.held_by  ? WaitReason::hold
+                                             : WaitReason::pin;
+  return Blocker{.reason = reason, .server = keeper, .until = stays.until};
 }
 
 /// The pool whose foreign use, if it were not there, would leave a plan.
@@ -82,9 +80,7 @@ Blocker blocker_without_claim(const State& state, ServerId id, Instant now) {
       return {.reason = WaitReason::claim, .server = claim.newcomer};
     }
   }
-  if (const auto pinned = pin_in_the_way(state, id, now)) {
-    return {.reason = WaitReason::pin, .server = pinned};
-  }
+  if (const auto keeper = keeper_in_the_way(state, id, now)) return *keeper;
   if (const auto foreign = foreign_in_the_way(state, id, now)) {
     return {.reason = WaitReason::foreign_use, .pool = foreign->pool, .bytes = foreign->foreign};
   }
@@ -94,13 +90,26 @@ Blocker blocker_without_claim(const State& state, ServerId id, Instant now) {
     const bool holds = other.state != ServerState::absent && other.state != ServerState::failed;
     if (ServerId{i} == id || !holds || !other.config.footprint.touches(need)) continue;
     blocker.server = ServerId{i};
+    if (other.held_by) blocker.reason = WaitReason::hold;
     if (other.state == ServerState::unkillable) blocker.reason = WaitReason::unkillable;
     if (other.state == ServerState::unkillable) break;
   }
   return blocker;
 }
 
-Blocker blocker_for(const State& state, ServerId id, Instant now) {
+/// A hold waits for the first of its servers that is not there; those may wait for each other.
+ServerId place_of(const State& state, ServerId id) {
+  const Server& server = state.server(id);
+  if (server.kind != JobKind::hold) return id;
+  for (const ServerId held : state.jobs.at(server.queue.front().id).holds) {
+    const Server& each = state.server(held);
+    if (each.state != ServerState::ready && !each.queue.empty()) return held;
+  }
+  return id;
+}
+
+Blocker blocker_for(const State& state, ServerId waiter, Instant now) {
+  const ServerId id = place_of(state, waiter);
   const Server& server = state.server(id);
   switch (server.state) {
     case ServerState::ready: {
@@ -134,11 +143,11 @@ std::vector<ServerId> servers_in_order(const State& state, Instant now) {
   std::vector<std::tuple<bool, Rank, ServerId>> waiters;
   for (std::uint32_t i = 0; i < state.servers.size(); ++i) {
     const Server& server = state.servers[i];
-    if (server.queue.empty()) continue;
+    const Waiting* head = next_to_run(state, server, now);
+    if (head == nullptr) continue;
     const bool resident = server.state == ServerState::ready && server.gate_open;
     const bool later = !resident && claim_for(state, ServerId{i}) == nullptr;
-    waiters.emplace_back(later, rank_of(state, server, head_of(state, server, now), now),
-                         ServerId{i});
+    waiters.emplace_back(later, rank_of(state, server, *head, now), ServerId{i});
   }
   std::sort(waiters.begin(), waiters.end());
   std::vector<ServerId> order;
@@ -150,6 +159,7 @@ std::vector<ServerId> servers_in_order(const State& state, Instant now) {
 /// In the order in which the server takes them: class after ageing, then arrival.
 std::vector<Waiting> queue_in_order(const State& state, const Server& server, Instant now) {
   std::vector<Waiting> queue = server.queue;
+  std::erase_if(queue, [](const Waiting& job) { return job.is_hold; });  // it has its own place
   std::stable_sort(queue.begin(), queue.end(), [&](const Waiting& a, const Waiting& b) {
     return aged_class(a, now, state.config.policy) < aged_class(b, now, state.config.policy);
   });
@@ -210,9 +220,16 @@ std::vector<Forecast> predict(const Scheduler& scheduler, Instant now) {
   return forecasts;
 }
 
+namespace {
+
+std::string name_of(const Server& server) {
+  return server.is_place() ? server.config.name : fmt::format("server \"{}\"", server.config.name);
+}
+
+}  // namespace
+
 std::string to_text(const Blocker& blocker, const State& state, Instant now) {
-  const std::string name =
-      blocker.server ? fmt::format("server \"{}\"", state.server(*blocker.server).config.name) : "";
+  const std::string name = blocker.server ? name_of(state.server(*blocker.server)) : "";
   const std::string more =
       blocker.until && *blocker.until > now
           ? fmt::format(", {} more at most", berth::to_text(*blocker.until - now))
@@ -234,6 +251,10 @@ std::string to_text(const Blocker& blocker, const State& state, Instant now) {
       return name.empty() ? "memory is in use" : "memory is in use by " + name;
     case WaitReason::pin:
       return name + " is pinned";
+    case WaitReason::hold:
+      return name + " is held";
+    case WaitReason::lease:
+      return name + more;
     case WaitReason::foreign_use:
       return fmt::format("{} of pool \"{}\" are used by others", berth::to_text(blocker.bytes),
                          state.config.pools[blocker.pool->value].name);

@@ -24,6 +24,8 @@ enum class WaitReason : std::uint8_t {
   claim,        ///< the place that `server` was promised comes first
   memory,       ///< memory that is in use
   pin,          ///< `server` is pinned
+  hold,         ///< `server` is held for a job
+  lease,        ///< the memory is leased to `server`, until `until`
   foreign_use,  ///< `bytes` of `pool` are used by others than Berth's servers
   back_off,     ///< its server failed and is tried again at `until`
   unkillable,   ///< `server` does not die

@@ -195,6 +195,35 @@ TEST(Predict, APinnedVictimGivesNoEtaAndIsNamed) {
   EXPECT_EQ(text_of(d, forecast), "server \"llm\" is pinned");
 }
 
+TEST(Predict, ALeaseIsExpectedToLastToItsLimit) {
+  Driver d = experienced();
+  const JobId lease = d.lease(8_GiB, 30min);
+  d.pass(1min);
+  ASSERT_TRUE(d.running(lease));
+  const Forecast forecast = forecast_of(d, d.ask(kLlm, chat));
+  EXPECT_EQ(forecast.eta, Duration{29min + 1s + 5s}) << "granted a second late, for the stop";
+  EXPECT_EQ(text_of(d, forecast), "the running work of lease 3");
+}
+
+TEST(Predict, BehindALeaseWithoutALimitThereIsNoEta) {
+  Driver d = experienced();
+  d.lease(8_GiB, std::nullopt);
+  d.pass(1min);
+  EXPECT_EQ(forecast_of(d, d.ask(kLlm, chat)).eta, std::nullopt);
+}
+
+TEST(Predict, AHoldIsExpectedWhenItsServersAreThere) {
+  Driver d = experienced();
+  const JobId hold = d.hold({kSd});
+  const Forecast forecast = forecast_of(d, hold);
+  EXPECT_EQ(forecast.eta, Duration{5s});
+  d.pass(2s);
+  EXPECT_EQ(text_of(d, forecast_of(d, hold)), "server \"sd\" comes");
+  d.pass(10s);
+  const Forecast chat_behind = forecast_of(d, d.ask(kLlm, chat));
+  EXPECT_EQ(text_of(d, chat_behind), "server \"sd\" is held");
+}
+
 TEST(Predict, ForeignUseGivesNoEtaAndIsNamed) {
   Driver d = experienced();
   const JobId picture = d.ask(kSd, image);

@@ -55,7 +55,8 @@ void Rehearsal::continue_moves() {
 
 void Rehearsal::continue_jobs() {
   for (const auto& [id, job] : state().jobs) {
-    if (!job.running) continue;
+    const bool stays = job.kind != JobKind::request && !job.cancelled;
+    if (!job.running || stays) continue;
     const Instant end = job.cancelled ? now_ : end_of(job.started, service_of(job), now_);
     push(end, JobEnded{id, job.cancelled ? JobEnd::cancelled : JobEnd::done});
   }
@@ -127,8 +128,11 @@ void Rehearsal::take(const MoveTo& action) {
   push(move_ends(action.server), EffectEnded{action.effect, {}});
 }
 
+/// A hold or lease stays until it is revoked: who waits for one without a limit has no ETA.
 void Rehearsal::take(const Dispatch& action) {
-  push(now_ + service_of(state().jobs.at(action.job)), JobEnded{action.job, JobEnd::done});
+  const Job& job = state().jobs.at(action.job);
+  if (job.kind != JobKind::request) return;
+  push(now_ + service_of(job), JobEnded{action.job, JobEnd::done});
 }
 
 void Rehearsal::take(const Cancel& action) {

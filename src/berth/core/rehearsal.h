@@ -37,8 +37,8 @@ struct RehearsalStep {
 
 /// Runs a copy of a scheduler forward under virtual time. Rows are written at once, a server comes
 /// and goes within its learned times, a sample says that what is going is gone, a request runs for
-/// the learned service time of its server. What is under way in the copy goes on. The original is
-/// not touched.
+/// the learned service time of its server, a hold or lease until its limit. What is under way in
+/// the copy goes on. The original is not touched.
 ///
 /// Threads: none of its own. Bounded by `steps_max`.
 class Rehearsal {

@@ -79,7 +79,7 @@ struct Server {
   Instant idle_since;  ///< meaningful while nothing runs and nothing is queued
   bool served_in_turn = false;
   std::optional<Instant> last_served;
-  std::optional<Duration> swap;  ///< S: first signal to the victims until ready, as measured
+  std::optional<Duration> swap;     ///< S: first signal to the victims until ready, as measured
   std::optional<Duration> stop;     ///< the newest stop: signal until gone
   std::optional<Duration> service;  ///< moving average of how long a request runs
 

@@ -98,6 +98,7 @@ class Run {
   static constexpr std::string_view kMoveTo = "move_to";
 
   void on(const core::JobArrived& event, Instant at) {
+    if (event.kind != core::JobKind::request) return;  // a lease is no work of a server
     jobs_[event.job.value] = {.arrived = at, .server = event.server, .job_class = event.job_class};
   }
   void on(const core::JobEnded& event, Instant at) {
