@@ -104,6 +104,20 @@ TEST(Affinity, LetsAPictureWaitAsLongAsChatsOverlap) {
   EXPECT_LT(pictures(run_berth(workload)).max, Duration{30s}) << "Berth does not";
 }
 
+TEST(Affinity, PutsOutWhoeverIsIdleFirst) {
+  Workload workload = card_of_ten();
+  workload.config.servers.clear();
+  workload.moves.clear();
+  for (const char* server : {"a", "b", "c"}) {
+    workload.config.servers.push_back({.name = server, .footprint = {{{PoolId{0}, 4_GiB}}}});
+    workload.moves.push_back({.up = 4s, .down = 1s});
+  }
+  workload.open = {{10s, {ServerId{0}, ServerClass::chat, 100s}},
+                   {20s, {ServerId{1}, ServerClass::chat, 10s}},
+                   {25s, {ServerId{2}, ServerClass::image, 1s}}};
+  EXPECT_EQ(pictures(run_peer(workload, Peer::affinity)).max, Duration{34s - 25s + 1s + 4s});
+}
+
 TEST(Broker, ClosesTheGateAsSoonAsNothingIsQueued) {
   Workload workload = card_of_ten();
   chat(workload, 60s, 10s);
