@@ -20,6 +20,7 @@ struct Arguments {
   int decisions = 10;
   int lines = 50;
   std::string journal;
+  SimulateOptions simulate;
   ChatOptions chat;
   ImageOptions image;
   std::function<int()> chosen;
@@ -76,6 +77,37 @@ void add_replay(CLI::App& app, Arguments& arguments) {
   command->add_option("file", arguments.journal, "A journal.jsonl")->required();
 }
 
+void add_simulate(CLI::App& app, Arguments& arguments) {
+  SimulateOptions& options = arguments.simulate;
+  CLI::App* command = add(app, "simulate", "Play a workload under Berth's policy and under others",
+                          arguments, [&] { return simulate(arguments.common, options); });
+  command->add_option("trace", options.traces, "Public traces: CSV or JSON lines");
+  command->add_option("--workload", options.workload, "A workload, one JSON object a line");
+  command->add_option("--journal", options.journal, "A journal.jsonl: its newest run");
+  command->add_option("--policy", options.policies, "berth, fifo, affinity, broker")
+      ->delimiter(',')
+      ->capture_default_str();
+  constexpr int kServersMax = 100;
+  constexpr std::int64_t kRowsMax = 1'000'000;
+  TraceMapping& mapping = options.mapping;
+  command->add_option("--servers", mapping.servers, "Servers that a trace's models are dealt to")
+      ->check(CLI::Range(1, kServersMax))
+      ->capture_default_str();
+  command->add_option("--swap", mapping.swap_seconds, "Seconds that a swap takes with a trace")
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str();
+  command->add_option("--load", mapping.load, "Share of a trace's time that is work")
+      ->check(CLI::Range(0.01, 10.0))
+      ->capture_default_str();
+  command->add_option("--rows", mapping.rows, "Rows of each trace, 0 = all")
+      ->check(CLI::Range(std::int64_t{0}, kRowsMax))
+      ->capture_default_str();
+  command->add_option("--svg", options.svg, "Write a timeline to this file");
+  command->add_option("--window", options.window, "Seconds of the timeline: from, to")
+      ->expected(2)
+      ->check(CLI::Range(0.0, 1e9));
+}
+
 void add_chat(CLI::App& app, Arguments& arguments) {
   ChatOptions& options = arguments.chat;
   CLI::App* command = add(app, "chat", "Ask the LLM; the answer is streamed", arguments,
@@ -125,6 +157,7 @@ int run_command_line(int count, const char* const* arguments_given) {
   add_daemon_commands(app, arguments);
   add_server_commands(app, arguments);
   add_replay(app, arguments);
+  add_simulate(app, arguments);
   add_chat(app, arguments);
   add_image(app, arguments);
   try {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "console.h"
+#include "trace_file.h"
 
 namespace berth::cli {
 
@@ -33,6 +34,16 @@ struct ImageOptions {
   std::vector<std::string> prompt;
 };
 
+struct SimulateOptions {
+  std::vector<std::string> traces;  ///< files; or one of the next two
+  std::string workload;
+  std::string journal;
+  TraceMapping mapping;
+  std::string svg;             ///< file to write; "" = none
+  std::vector<double> window;  ///< seconds: from, to; empty: all
+  std::vector<std::string> policies = {"berth", "fifo", "affinity", "broker"};
+};
+
 int up(const Common& common, const UpOptions& options);
 int down(const Common& common);
 int status(const Common& common);
@@ -42,6 +53,7 @@ int clear(const Common& common, const std::string& server);
 int explain(const Common& common, int limit);
 int logs(const Common& common, const std::string& server, int lines);
 int replay(const Common& common, const std::string& file);
+int simulate(const Common& common, const SimulateOptions& options);
 int chat(const Common& common, const ChatOptions& options);
 int image(const Common& common, const ImageOptions& options);
 

@@ -20,6 +20,13 @@ constexpr Duration kLongAgo = 24h;
 constexpr std::int32_t kDoublingsMax = 16;
 /// A server that ran out of memory is promised this share of its footprint more.
 constexpr std::int64_t kOutOfMemoryShare = 8;
+/// How much the newest request weighs in the learned service time.
+constexpr std::int64_t kServiceShare = 4;
+
+void learn_service(Server& server, Duration took) {
+  const Duration known = server.service.value_or(took);
+  server.service = known + (took - known) / kServiceShare;
+}
 
 Duration back_off(std::int32_t failures, const Policy& policy) {
   const std::int32_t doublings = std::clamp(failures - 1, 0, kDoublingsMax);
@@ -98,7 +105,10 @@ void Scheduler::on(const JobEnded& event) {
   Server& target = server(found->second.server);
   target.last_served = now_;
   target.served_in_turn = true;
-  if (event.how == JobEnd::done) target.failures = 0;
+  if (event.how == JobEnd::done) {
+    target.failures = 0;
+    learn_service(target, now_ - found->second.started);
+  }
   forget(event.job);
 }
 
@@ -159,6 +169,7 @@ void Scheduler::move_ended(ServerId id, const EffectEnded& event) {
       if (event.result.error) return start_failed(id, *event.result.error);
       return became_ready(id, event.result);
     case ServerState::stopping:
+      if (!event.result.error) target.stop = now_ - target.move_since;
       return became_absent(id, event.result);
     case ServerState::absent:
     case ServerState::ready:
@@ -447,6 +458,7 @@ void Scheduler::move(ServerId id, Rung rung, bool keep) {
   Server& target = server(id);
   const EffectId effect = next_effect();
   target.move = effect;
+  target.move_since = now_;
   const bool up = rung == Rung::resident;
   target.freed = rung == Rung::freed;
   target.state = up ? ServerState::starting : ServerState::stopping;

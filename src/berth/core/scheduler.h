@@ -22,6 +22,17 @@ class Scheduler {
 
   [[nodiscard]] const State& state() const { return state_; }
 
+  /// What it waits for besides moves and rows, which stand with their servers.
+  struct Pending {
+    std::optional<SetTimer> wake;
+    std::optional<EffectId> sample;
+  };
+  [[nodiscard]] Pending pending() const {
+    Pending pending{.sample = sample_};
+    if (wake_at_) pending.wake = SetTimer{TimerId{last_timer_}, *wake_at_};
+    return pending;
+  }
+
  private:
   // Events (scheduler.cc).
   void on(const JobArrived& event);

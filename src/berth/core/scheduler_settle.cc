@@ -59,6 +59,7 @@ bool Scheduler::dispatch_jobs() {
       target.last_served = now_;
       Job& job = state_.jobs.at(id);
       job.running = true;
+      job.started = now_;
       if (target.is_place() && job.limit) target.until = now_ + *job.limit;
       for (const ServerId held : job.holds) {  // they are there: it waits in no queue of theirs
         std::erase_if(server(held).queue, [id](const Waiting& each) { return each.id == id; });

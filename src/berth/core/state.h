@@ -33,6 +33,7 @@ struct Job {
   std::optional<Duration> limit;
   Instant arrived;
   bool running = false;
+  Instant started;         ///< meaningful while it runs
   bool cancelled = false;  ///< Cancel was sent; the work may still run
 };
 
@@ -67,6 +68,7 @@ struct Server {
   bool intruder = false;              ///< it came up by itself beyond the limit (rule 8)
   std::int32_t appearances = 0;       ///< of that kind, since the last turn began in its pools
   std::optional<EffectId> move;       ///< the move that is under way
+  Instant move_since;                 ///< meaningful while there is one
   std::set<EffectId> commits;         ///< rows of it that are being written
   std::optional<Error> commit_error;  ///< the newest row could not be written
   bool gate_open = true;              ///< closed: new requests wait until it is open again
@@ -77,7 +79,9 @@ struct Server {
   Instant idle_since;  ///< meaningful while nothing runs and nothing is queued
   bool served_in_turn = false;
   std::optional<Instant> last_served;
-  std::optional<Duration> swap;  ///< S: first signal to the victims until ready, as measured
+  std::optional<Duration> swap;     ///< S: first signal to the victims until ready, as measured
+  std::optional<Duration> stop;     ///< the newest stop: signal until gone
+  std::optional<Duration> service;  ///< moving average of how long a request runs
 
   std::int32_t failures = 0;  ///< starts and runs that failed in a row
   std::optional<Instant> retry_at;
