@@ -114,8 +114,7 @@ bool may_move(const State& state, ServerId id, const Claim& claim) {
                         server.state == ServerState::starting ||
                         (server.rests_freed() && claim.victims_to == Rung::absent);
   return resident && id != claim.newcomer && !server.pinned && !server.retiring &&
-         !server.held_by && !in_a_claim(state, id) &&
-         server.config.footprint.touches(claim.need);
+         !server.held_by && !in_a_claim(state, id) && server.config.footprint.touches(claim.need);
 }
 
 /// Never one with a queued job of better class than the claim's.
@@ -280,8 +279,7 @@ std::optional<ServerId> keeper_of_place(const State& state, ServerId newcomer,
     each.pinned = false;
     each.held_by.reset();
   }
-  const Plan plan =
-      plan_for_class(free, newcomer, static_cast<std::int32_t>(job_class), now);
+  const Plan plan = plan_for_class(free, newcomer, static_cast<std::int32_t>(job_class), now);
   if (plan.verdict != Verdict::offload) return std::nullopt;
   const auto& victims = plan.claim.victims;
   const auto found = std::find_if(victims.begin(), victims.end(), [&](ServerId id) {

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "berth/base/assert.h"
+#include "berth/core/holding.h"
 #include "berth/core/planner.h"
 #include "berth/core/planted.h"
 #include "berth/core/turns.h"
@@ -65,6 +66,7 @@ void Scheduler::on(const JobArrived& event) {
   state_.jobs.emplace(event.job, Job{.id = event.job,
                                      .kind = event.kind,
                                      .server = event.server,
+                                     .asked = event.server,
                                      .job_class = event.job_class,
                                      .client = event.client,
                                      .need = event.need,
@@ -73,8 +75,9 @@ void Scheduler::on(const JobArrived& event) {
                                      .arrived = now_});
   if (event.parent) state_.tool_calls += 1;
   if (event.hold) state_.jobs_of_holds += 1;
-  target.queue.push_back(
-      {event.job, event.job_class, now_, event.need.has_value(), event.parent.has_value()});
+  target.queue.push_back({event.job, event.job_class, now_, event.need.has_value(),
+                          event.parent.has_value(), hold_until(target.config, event, now_)});
+  meet_displacement(event.job);
 }
 
 void Scheduler::on(const JobWithdrawn& event) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Leases and holds: jobs that keep memory, or servers, for somebody else (design section 6, rule 7).
+// Leases and holds: jobs that keep memory, or servers, for somebody else (design section 6, rule
+// 7).
 #include <algorithm>
 #include <utility>
 
@@ -81,9 +82,8 @@ void Scheduler::place_arrived(const JobArrived& event) {
     const Server& each = server(id);
     const auto& entries = state_.ledger.entries();
     return each.is_place() && each.idle() && each.state == ServerState::absent &&
-           !in_a_claim(state_, id) && std::none_of(entries.begin(), entries.end(), [&](auto& e) {
-             return e.server == id;
-           });
+           !in_a_claim(state_, id) &&
+           std::none_of(entries.begin(), entries.end(), [&](auto& e) { return e.server == id; });
   };
   ServerId place{static_cast<std::uint32_t>(state_.config.servers.size())};
   while (place.value < state_.servers.size() && !is_free(place))
@@ -198,10 +198,8 @@ void Scheduler::gather(const Job& hold) {
     Server& each = server(id);
     each.held_by = hold.id;
     if (each.state == ServerState::ready) continue;
-    each.queue.push_back({.id = hold.id,
-                          .job_class = hold.job_class,
-                          .arrived = hold.arrived,
-                          .is_hold = true});
+    each.queue.push_back(
+        {.id = hold.id, .job_class = hold.job_class, .arrived = hold.arrived, .is_hold = true});
   }
 }
 

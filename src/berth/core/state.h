@@ -23,6 +23,7 @@ struct Job {
   JobId id;
   JobKind kind = JobKind::request;
   ServerId server;
+  ServerId asked;  ///< the server that was asked for: another one while that is displaced
   ServerClass job_class = ServerClass::chat;
   std::string client;
   std::optional<Footprint> need;
@@ -44,6 +45,7 @@ struct Waiting {
   bool has_need = false;    ///< it needs more than its server's footprint
   bool has_parent = false;  ///< it is a tool call
   bool is_hold = false;     ///< a hold that names this server: it wants it there, and no slot
+  std::optional<Instant> hold_until{};  ///< it is refused if it still waits then
 
   bool operator==(const Waiting&) const = default;
 };

@@ -37,6 +37,11 @@ std::string error_text(const core::Announce& decision) {
   return decision.error ? decision.error->message : "no reason is known";
 }
 
+/// ", but its saved state did not come back", or nothing.
+std::string but(const core::Announce& decision) {
+  return decision.error ? ", but " + decision.error->message : "";
+}
+
 }  // namespace
 
 std::string_view name(core::Reason reason) {
@@ -97,6 +102,12 @@ std::string_view name(core::Reason reason) {
       return "appeared";
     case core::Reason::put_out_again:
       return "put_out_again";
+    case core::Reason::refused_displaced:
+      return "refused_displaced";
+    case core::Reason::uses_fallback:
+      return "uses_fallback";
+    case core::Reason::held_too_long:
+      return "held_too_long";
   }
   return kNoName;
 }
@@ -269,6 +280,18 @@ std::string_view name(core::CancelReason reason) {
   return kNoName;
 }
 
+std::string_view name(core::WhileDisplaced what) {
+  switch (what) {
+    case core::WhileDisplaced::hold:
+      return "hold";
+    case core::WhileDisplaced::refuse:
+      return "refuse";
+    case core::WhileDisplaced::fallback:
+      return "fallback";
+  }
+  return kNoName;
+}
+
 std::string sentence(const core::Announce& decision, const core::Config& config) {
   const std::string server = fmt::format("\"{}\"", server_name(config, decision.server));
   const std::string victims = names(config, decision.victims);
@@ -304,17 +327,10 @@ std::string sentence(const core::Announce& decision, const core::Config& config)
     case core::Reason::ready:
       return fmt::format("{} is ready", server);
     case core::Reason::restored:
-      return fmt::format("{} is back{}{}", server, decision.error ? ", but " : "",
-                         decision.error ? decision.error->message : "");
+      return fmt::format("{} is back{}", server, but(decision));
     case core::Reason::comes_back:
       return fmt::format("{} comes back{}{}", server,
                          victims.empty() ? "" : ", idle and out: ", victims);
-    case core::Reason::start_failed:
-      return error_text(decision);
-    case core::Reason::stop_failed:
-      return error_text(decision);
-    case core::Reason::exited:
-      return error_text(decision);
     case core::Reason::stopped_by_user:
       return fmt::format("the user stopped {}", server);
     case core::Reason::started_by_user:
@@ -331,8 +347,6 @@ std::string sentence(const core::Announce& decision, const core::Config& config)
     case core::Reason::recovered_stopping:
       return fmt::format("{} was found alive but is not wanted or does not answer; it is stopped",
                          server);
-    case core::Reason::waits_for_itself:
-      return error_text(decision);
     case core::Reason::needs_more:
       return fmt::format("{} ran out of memory; {} are counted for it from now on", server,
                          to_text(decision.numbers->need));
@@ -341,6 +355,15 @@ std::string sentence(const core::Announce& decision, const core::Config& config)
     case core::Reason::put_out_again:
       return fmt::format("{} came up by itself beyond the limit; it is freed again, being idle",
                          server);
+    case core::Reason::uses_fallback:
+      return fmt::format("{} is displaced, {} serves its request meanwhile", server, victims);
+    case core::Reason::start_failed:
+    case core::Reason::stop_failed:
+    case core::Reason::exited:
+    case core::Reason::waits_for_itself:
+    case core::Reason::refused_displaced:
+    case core::Reason::held_too_long:
+      return error_text(decision);
   }
   return "";
 }

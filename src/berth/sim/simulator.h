@@ -110,6 +110,7 @@ class Simulator {
   void appears(const Due& due);
   void work_ended(const Due& due);
   void arrive(const Due& due);
+  bool promise_answer(JobId id);
   void leave(const Due& due);
   void call_tool(const Due& due);
   void change_foreign();
