@@ -81,6 +81,7 @@ Config fifteen_lines() {
   image.job_class = core::ServerClass::image;
   image.footprint = Footprint{{PoolShare{PoolId{0}, 500_MiB}}};
   image.job_limit = 30min;
+  chat.max_hold = image.max_hold = 285s;
   Config config;
   config.file = "/etc/berth/berth.toml";
   config.listen = {"127.0.0.1", 8700};
