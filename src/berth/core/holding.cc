@@ -67,7 +67,7 @@ bool can_stand_in(const State& state, JobId job, ServerId id) {
 }  // namespace
 
 std::optional<Instant> hold_until(const ServerConfig& config, const JobArrived& job, Instant now) {
-  if (!config.max_hold || job.kind != JobKind::request) return std::nullopt;
+  if (!config.max_hold) return std::nullopt;
   return now + (job.kept_alive ? std::max(*config.max_hold, kKeptAliveHold) : *config.max_hold);
 }
 
@@ -87,9 +87,9 @@ bool kept_away(const State& state, ServerId id, Instant now) {
 Arrival meet(const State& state, JobId id, Instant now) {
   const Job& job = state.jobs.at(id);
   const ServerConfig& config = state.server(job.server).config;
-  if (config.while_displaced == WhileDisplaced::hold || job.kind != JobKind::request ||
+  if (config.while_displaced == WhileDisplaced::hold || job.hold ||
       !kept_away(state, job.server, now)) {
-    return {};
+    return {};  // a job of a hold is for the servers that are held, see rule 7
   }
   if (config.while_displaced == WhileDisplaced::refuse) return {Arrival::What::refused, job.server};
   std::optional<ServerId> next = config.fallback;

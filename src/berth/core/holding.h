@@ -13,8 +13,7 @@ namespace berth::core {
 /// A stream whose client sees signs of life waits at least this long: nobody's timeout ends it.
 inline constexpr Duration kKeptAliveHold = 10min;
 
-/// Returns until when the job of a server with `config` may wait; nothing: for ever. Only requests
-/// have a limit here.
+/// Returns until when a request for a server with `config` may wait; nothing: for ever.
 std::optional<Instant> hold_until(const ServerConfig& config, const JobArrived& job, Instant now);
 
 /// Does a rival keep `server`, which has a waiting job, from its clients? That is:
@@ -37,7 +36,8 @@ struct Arrival {
 
 /// Decides by `while_displaced` of the server at which the job waits. `fallback` is followed from
 /// server to server to the first that serves, or can be loaded without putting anybody out; if
-/// there is none, or if it would be a tool call to its own caller's last slot, the job waits.
+/// there is none, or if it would be a tool call to its own caller's last slot, the job waits. A job
+/// of a hold waits too: it is for the servers that are held (rule 7).
 Arrival meet(const State& state, JobId job, Instant now);
 
 /// Returns how long it takes at least until a displaced server serves again: what is left of its

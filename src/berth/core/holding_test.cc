@@ -146,6 +146,13 @@ TEST(WhileDisplacedRefuse, DoesNotConcernThoseWhoWaitAlready) {
   EXPECT_FALSE(d.rejected(waiting));
 }
 
+TEST(WhileDisplacedRefuse, DoesNotConcernTheJobsOfAHold) {
+  Driver d = drawing(refusing());
+  const JobId job{900};
+  d.apply(JobArrived{.job = job, .server = kLlm, .job_class = chat, .hold = JobId{800}});
+  EXPECT_FALSE(d.rejected(job));
+}
+
 // ---- fallback -----------------------------------------------------------------------------------
 
 TEST(WhileDisplacedFallback, AnotherServerTakesTheJob) {

@@ -75,8 +75,12 @@ void Scheduler::on(const JobArrived& event) {
                                      .arrived = now_});
   if (event.parent) state_.tool_calls += 1;
   if (event.hold) state_.jobs_of_holds += 1;
-  target.queue.push_back({event.job, event.job_class, now_, event.need.has_value(),
-                          event.parent.has_value(), hold_until(target.config, event, now_)});
+  target.queue.push_back({.id = event.job,
+                          .job_class = event.job_class,
+                          .arrived = now_,
+                          .has_need = event.need.has_value(),
+                          .has_parent = event.parent.has_value(),
+                          .hold_until = hold_until(target.config, event, now_)});
   meet_displacement(event.job);
 }
 

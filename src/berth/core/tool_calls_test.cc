@@ -52,7 +52,7 @@ TEST(ToolCalls, AreAnsweredWhenTheClaimComesSecond) {
   const JobId call = d.ask(kSd, image, caller);
   EXPECT_FALSE(d.rejected(call)) << "the picture before it will end";
   d.ask(kVideo, video);
-  d.pass(4min);
+  d.pass(1h);
   EXPECT_FALSE(d.rejected(call)) << "it passes the gate when the picture before it has ended";
   d.end(JobId{1});
   EXPECT_TRUE(d.running(call));

@@ -95,8 +95,8 @@ struct ServerConfig {
   /// What it keeps when its models are unloaded and its process lives; nothing: it cannot do that.
   std::optional<Footprint> freed;
   WhileDisplaced while_displaced = WhileDisplaced::hold;
-  std::optional<ServerId> fallback;         ///< who serves its requests meanwhile
-  std::optional<Duration> max_hold = 285s;  ///< a request waits this long; nothing = for ever
+  std::optional<ServerId> fallback;  ///< who serves its requests meanwhile
+  std::optional<Duration> max_hold;  ///< a request waits this long; nothing = for ever
 
   bool operator==(const ServerConfig&) const = default;
 };

@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "berth/base/assert.h"
 #include "berth/host/host_impl.h"
 #include "berth/host/text.h"
 #include "berth/host/world.h"

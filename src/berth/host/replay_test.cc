@@ -76,7 +76,7 @@ core::Config config() {
   image.source = core::FootprintSource::learned;
   chat.while_displaced = core::WhileDisplaced::fallback;
   chat.fallback = ServerId{1};
-  chat.max_hold.reset();
+  chat.max_hold = 17s;
   config.servers = {chat, image};
   config.policy.oversize = core::Oversize::refuse;
   return config;
