@@ -7,7 +7,7 @@ import signal
 import socket
 from pathlib import Path
 
-from harness import BIN, config
+from harness import BIN, config, real_llama
 
 LLAMA_STANDIN = BIN / "llama-server-standin"
 SLACK = 'stop_deadline = "1s"'
@@ -17,6 +17,10 @@ def fast_config(llm_arguments=(), llm_extra="", binary=LLAMA_STANDIN, step_ms=2,
     arguments = ["--standin-memory", "24MiB", *llm_arguments]
     return config(binary=binary, standin_memory=24, step_ms=step_ms,
                   llm_extra=f"extra_args = {json.dumps(arguments)}\n{llm_extra}", **options)
+
+
+def real_model():
+    return real_llama()[1]
 
 
 def with_ports(text):

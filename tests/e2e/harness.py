@@ -250,12 +250,12 @@ class Berth:
                          {"model": model, "messages": messages, "max_tokens": 8,
                           "temperature": 0, **options})
 
-    def stream(self, messages, model="chat", **options):
+    def stream(self, messages, model="chat", headers=None, **options):
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
         return Stream(self.port(), "/v1/chat/completions",
                       {"model": model, "messages": messages, "max_tokens": 60, "temperature": 0,
-                       "stream": True, **options})
+                       "stream": True, **options}, headers)
 
     def picture(self, timeout=120, model="image", **options):
         return self.post("/v1/images/generations",

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "berth/config/fallbacks.h"
 #include "berth/config/sections.h"
 
 namespace berth::config {
@@ -54,6 +55,9 @@ void read_root(const Node::Table& root, const Environment& environment, Reading&
                 {"policy", section(read_policy)}},
                reading.problems);
   find_state(root, environment, reading);
+  const Entry* servers = find(root, "server");
+  const auto* table = servers == nullptr ? nullptr : servers->node.as<Node::Table>();
+  if (table != nullptr) resolve_fallbacks(*table, reading);
 }
 
 }  // namespace

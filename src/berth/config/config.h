@@ -27,8 +27,8 @@ struct Address {
 struct Config {
   std::string file;  ///< as it was given to load() or parse()
   Address listen;
-  std::string state_dir;    ///< absolute
-  Duration max_hold{285s};  ///< how long a request waits for a displaced server
+  std::string state_dir;          ///< absolute
+  Duration max_hold{285s};        ///< of servers that have none of their own
   Duration orphan_timeout{5min};  ///< from the end of Berth to the end of servers it left
   core::Config core;
   std::vector<ServerOptions> servers;  ///< same order as core.servers: the order in the file

@@ -53,7 +53,8 @@ TEST(ConfigErrors, NameUnknownKeysAndTheNearestKnownOne) {
                 "1: [server.image] has no key \"context\"; write \"kind\", \"port\", \"memory\", "
                 "\"class\", "
                 "\"wanted\", \"drain_limit\", \"job_limit\", \"start_deadline\", "
-                "\"stop_deadline\", \"binary\", "
+                "\"stop_deadline\", \"while_displaced\", \"fallback\", \"max_hold\", "
+                "\"binary\", "
                 "\"model\", \"threads\" or \"extra_args\""}});
   expect_said(kPool + kChat + "[policy]\n",
               {{"aging = \"1s\"", R"(1: [policy] has no key "aging"; write "ageing")"}});
@@ -191,6 +192,57 @@ TEST(ConfigErrors, SayWhatTheCommonKeysTake) {
        {"memory = {vram = \"1GB\"}", "11: there is no pool \"vram\"; write \"ram\""},
        {"memory = {ram = true}",
         "17: ram is true; write an amount of memory above 0, for example \"512MiB\""}});
+}
+
+TEST(ConfigErrors, SayWhatARequestMayGetWhileItsServerIsDisplaced) {
+  const std::string small = "[server.small]\nkind = \"llama-server\"\nmodel = \"s.gguf\"\n";
+  expect_said(kPool + small + kChat,
+              {{"while_displaced = \"wait\"",
+                R"(19: while_displaced is "wait"; write "hold", "refuse" or "fallback")"},
+               {"while_displaced = \"fallback\"",
+                "19: while_displaced is \"fallback\" and the key fallback names no server; write "
+                "\"small\""},
+               {"fallback = \"small\"",
+                "1: fallback has no effect; write while_displaced = \"fallback\" too, or leave it "
+                "out"},
+               {"max_hold = 60",
+                "12: max_hold is 60; write a length of time with its unit, for example \"30s\""}});
+}
+
+TEST(ConfigErrors, SayWhichServerAFallbackMayBe) {
+  const std::string small = "[server.small]\nkind = \"llama-server\"\nmodel = \"s.gguf\"\n";
+  const std::string batch =
+      "[server.night]\nkind = \"llama-server\"\nmodel = \"s.gguf\"\nclass = \"batch\"\n";
+  const std::string other = ", a server of another kind or class; write \"small\"";
+  expect_said(
+      kPool + small + batch + kImage + kChat + "while_displaced = \"fallback\"\n",
+      {{"fallback = \"tiny\"",
+        "12: fallback is \"tiny\", and there is no such server; write \"small\""},
+       {"fallback = \"chat\"", "12: fallback is \"chat\", the server itself; write \"small\""},
+       {"fallback = \"image\"", "12: fallback is \"image\"" + other},
+       {"fallback = \"night\"", "12: fallback is \"night\"" + other},
+       {"fallback = 1",
+        "12: fallback is 1; write the name of another server of the same kind and class"}});
+  expect_said(kPool + kImage + "while_displaced = \"fallback\"\n",
+              {{"fallback = \"tiny\"",
+                "12: fallback is \"tiny\", and there is no such server; add one of the same kind "
+                "and class, or leave the key out"}});
+}
+
+TEST(ConfigErrors, RefuseFallbacksThatLeadInARing) {
+  const auto server = [](const std::string& name, const std::string& fallback) {
+    return "[server." + name + "]\nkind = \"llama-server\"\nmodel = \"m.gguf\"\n" +
+           "while_displaced = \"fallback\"\nfallback = \"" + fallback + "\"\n";
+  };
+  EXPECT_EQ(said(kPool + server("a", "b") + server("b", "c") + server("c", "a")),
+            "f.toml:18:12: fallback leads in a ring: \"c\" -> \"a\" -> \"b\" -> \"c\"; leave "
+            "the key out for one of them");
+  EXPECT_EQ(said(kPool + server("a", "c") + server("b", "c") + kChat),
+            "f.toml:8:12: fallback is "
+            "\"c\", and there is no such server; write \"b\" or \"chat\"\n"
+            "f.toml:13:12: fallback is \"c\", and there is no such server; write \"a\" or "
+            "\"chat\"");
+  EXPECT_EQ(said(kPool + server("a", "chat") + server("b", "a") + kChat), "") << "a chain is none";
 }
 
 TEST(ConfigErrors, SayWhatTheKeysOfALlamaServerTake) {

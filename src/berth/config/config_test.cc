@@ -81,6 +81,7 @@ Config fifteen_lines() {
   image.job_class = core::ServerClass::image;
   image.footprint = Footprint{{PoolShare{PoolId{0}, 500_MiB}}};
   image.job_limit = 30min;
+  chat.max_hold = image.max_hold = 285s;
   Config config;
   config.file = "/etc/berth/berth.toml";
   config.listen = {"127.0.0.1", 8700};
@@ -121,6 +122,8 @@ drain_limit = "none"
 job_limit = "90s"
 start_deadline = "5min"
 stop_deadline = "1.5s"
+while_displaced = "refuse"
+max_hold = "20s"
 context = 16384
 parallel = 4
 gpu_layers = 24
@@ -186,10 +189,13 @@ swap_guess = "500ms"
   coder.job_limit = 90s;
   coder.start_deadline = 5min;
   coder.stop_deadline = 1500ms;
+  coder.while_displaced = core::WhileDisplaced::refuse;
+  coder.max_hold = 20s;
   core::ServerConfig video;
   video.name = "video";
   video.job_class = core::ServerClass::video;
   video.job_limit = 30min;
+  video.max_hold = 10min;  // the policy's
   EXPECT_THAT(config.core.servers, ElementsAre(coder, video));
 
   LlamaOptions llama;
@@ -214,6 +220,29 @@ swap_guess = "500ms"
   sd.extra_args = {"--diffusion-fa"};
   EXPECT_THAT(config.servers, ElementsAre(ServerOptions{"coder", llama, 0, true},
                                           ServerOptions{"video", sd, std::nullopt, false}));
+}
+
+TEST(Config, AFallbackMayStandBehindTheServerThatNamesIt) {
+  const Config config = read(R"(
+[pool.ram]
+kind = "capped"
+capacity = "1GiB"
+[server.large]
+kind = "llama-server"
+model = "l"
+while_displaced = "fallback"
+fallback = "small"
+[server.small]
+kind = "llama-server"
+model = "s"
+max_hold = "none"
+)");
+
+  EXPECT_EQ(config.core.servers.at(0).while_displaced, core::WhileDisplaced::fallback);
+  EXPECT_EQ(config.core.servers.at(0).fallback, ServerId{1});
+  EXPECT_EQ(config.core.servers.at(0).max_hold, 285s);
+  EXPECT_EQ(config.core.servers.at(1).while_displaced, core::WhileDisplaced::hold);
+  EXPECT_EQ(config.core.servers.at(1).max_hold, std::nullopt);
 }
 
 TEST(Config, ServersKeepTheOrderOfTheFile) {

@@ -11,6 +11,7 @@ namespace {
 
 using core::ServerClass;
 using core::Wanted;
+using core::WhileDisplaced;
 
 constexpr Range kPort{0, 65'535};
 constexpr Duration kShortest = 1ms;
@@ -21,6 +22,10 @@ constexpr auto kClasses = std::to_array<Name<ServerClass>>({{"video", ServerClas
                                                             {"batch", ServerClass::batch}});
 constexpr auto kWanted =
     std::to_array<Name<Wanted>>({{"on_demand", Wanted::on_demand}, {"on", Wanted::on}});
+constexpr auto kWhileDisplaced =
+    std::to_array<Name<WhileDisplaced>>({{"hold", WhileDisplaced::hold},
+                                         {"refuse", WhileDisplaced::refuse},
+                                         {"fallback", WhileDisplaced::fallback}});
 constexpr std::string_view kOffIsACommand = "; to keep a server off use \"berth stop\"";
 
 /// What one section gives, for the core and for the shell.
@@ -90,6 +95,9 @@ std::vector<Key> common_keys(Draft& draft, const std::vector<core::PoolConfig>& 
       {"job_limit", duration_or_none(core.job_limit)},
       {"start_deadline", duration(core.start_deadline, kShortest)},
       {"stop_deadline", duration(core.stop_deadline, kShortest)},
+      {"while_displaced", named<WhileDisplaced>(core.while_displaced, kWhileDisplaced)},
+      {"fallback", [](const Entry&, Problems&) {}},  // resolve_fallbacks(): it may come later
+      {"max_hold", duration_or_none(core.max_hold)},
   };
 }
 

@@ -104,6 +104,9 @@ enum class Reason : std::uint8_t {
   needs_more,               ///< a server ran out of memory: its footprint is raised
   appeared,                 ///< a freed server loaded its models by itself
   put_out_again,            ///< it did so beyond the limit and is freed again
+  refused_displaced,        ///< its server is displaced, and it was not to wait
+  uses_fallback,            ///< its server is displaced, and another one serves it
+  held_too_long,            ///< it waited for max_hold
 };
 
 /// The numbers of one admission, on the pool that decided.

@@ -29,6 +29,7 @@ struct JobArrived {
   std::vector<ServerId> servers;  ///< of a hold
   bool exclusive = false;         ///< of a hold: whoever may leave is out meanwhile
   std::optional<Duration> limit;  ///< of a hold or lease, from its grant: revoked then
+  bool kept_alive = false;        ///< its client gets signs of life while it waits
 };
 
 /// The client is gone. The work may still run.

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "berth/base/assert.h"
+#include "berth/core/holding.h"
 #include "berth/core/planner.h"
 #include "berth/core/planted.h"
 #include "berth/core/turns.h"
@@ -72,6 +73,7 @@ void Scheduler::on(const JobArrived& event) {
   state_.jobs.emplace(event.job, Job{.id = event.job,
                                      .kind = event.kind,
                                      .server = event.server,
+                                     .asked = event.server,
                                      .job_class = event.job_class,
                                      .client = event.client,
                                      .need = event.need,
@@ -80,8 +82,13 @@ void Scheduler::on(const JobArrived& event) {
                                      .arrived = now_});
   if (event.parent) state_.tool_calls += 1;
   if (event.hold) state_.jobs_of_holds += 1;
-  target.queue.push_back(
-      {event.job, event.job_class, now_, event.need.has_value(), event.parent.has_value()});
+  target.queue.push_back({.id = event.job,
+                          .job_class = event.job_class,
+                          .arrived = now_,
+                          .has_need = event.need.has_value(),
+                          .has_parent = event.parent.has_value(),
+                          .hold_until = hold_until(target.config, event, now_)});
+  meet_displacement(event.job);
 }
 
 void Scheduler::on(const JobWithdrawn& event) {

@@ -74,6 +74,11 @@ class Scheduler {
   void reject(JobId id, Error error, std::optional<Duration> retry_after = std::nullopt);
   void reject_queue(Server& server, const Error& error, std::optional<Duration> retry_after);
 
+  // While a server is displaced (scheduler_holding.cc).
+  void meet_displacement(JobId id);
+  void send_to_fallback(JobId id, ServerId fallback);
+  bool refuse_held_too_long();
+
   // Settling: what follows from the state, until nothing follows any more (scheduler_settle.cc).
   void settle();
   bool dispatch_jobs();

@@ -7,6 +7,7 @@
 
 #include "berth/base/assert.h"
 #include "berth/core/admission.h"
+#include "berth/core/holding.h"
 #include "berth/core/planner.h"
 #include "berth/core/planted.h"
 #include "berth/core/scheduler.h"
@@ -31,9 +32,9 @@ bool as_large_as_any(const Footprint& need, const std::vector<Footprint>& blocke
 void Scheduler::settle() {
   expire_releases();
   for (int step = 0; step < kSettleStepsMax; ++step) {
-    if (dispatch_jobs() || refuse_doomed_calls() || refuse_stuck_jobs_of_holds() ||
-        revoke_places() || gather_holds() || retire_servers() || put_out_again() ||
-        advance_claims() || claim_jobs() || claim_returns()) {
+    if (dispatch_jobs() || refuse_held_too_long() || refuse_doomed_calls() ||
+        refuse_stuck_jobs_of_holds() || revoke_places() || gather_holds() || retire_servers() ||
+        put_out_again() || advance_claims() || claim_jobs() || claim_returns()) {
       continue;
     }
     sample_if_needed();
@@ -491,6 +492,7 @@ std::optional<Instant> Scheduler::next_wake() const {
     const Server& each = state_.servers[i];
     consider(each.drain_until);
     consider(each.until);
+    consider(hold_ends(each));
     if (each.state == ServerState::failed) consider(each.retry_at);
     if (each.state != ServerState::absent) continue;
     for (const Waiting& job : each.queue) {  // its next class by ageing

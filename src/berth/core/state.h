@@ -23,6 +23,7 @@ struct Job {
   JobId id;
   JobKind kind = JobKind::request;
   ServerId server;
+  ServerId asked;  ///< the server that was asked for: another one while that is displaced
   ServerClass job_class = ServerClass::chat;
   std::string client;
   std::optional<Footprint> need;
@@ -45,6 +46,7 @@ struct Waiting {
   bool has_need = false;    ///< it needs more than its server's footprint
   bool has_parent = false;  ///< it is a tool call
   bool is_hold = false;     ///< a hold that names this server: it wants it there, and no slot
+  std::optional<Instant> hold_until{};  ///< it is refused if it still waits then
 
   bool operator==(const Waiting&) const = default;
 };
@@ -146,6 +148,10 @@ struct State {
 
   [[nodiscard]] const Server& server(ServerId id) const { return servers.at(id.value); }
   [[nodiscard]] Server& server(ServerId id) { return servers.at(id.value); }
+  /// Returns the name of who put a server out. The place of a lease may be another's by now.
+  [[nodiscard]] std::string displacer_name(ServerId id) const {
+    return id.value < config.servers.size() ? config.servers[id.value].name : "a lease";
+  }
 };
 
 }  // namespace berth::core

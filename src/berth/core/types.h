@@ -26,6 +26,9 @@ enum class Rung : std::uint8_t { absent, resident, freed };
 /// What happens to a displaced server when its displacer is done. Stored by name in the row.
 enum class After : std::uint8_t { restore, on_request };
 
+/// What a new request gets while its server is displaced (holding.h).
+enum class WhileDisplaced : std::uint8_t { hold, refuse, fallback };
+
 enum class JobKind : std::uint8_t { request, hold, lease };
 
 /// The server of a job that names none: a lease.
@@ -91,6 +94,9 @@ struct ServerConfig {
   Duration stop_deadline{10s};
   /// What it keeps when its models are unloaded and its process lives; nothing: it cannot do that.
   std::optional<Footprint> freed;
+  WhileDisplaced while_displaced = WhileDisplaced::hold;
+  std::optional<ServerId> fallback;  ///< who serves its requests meanwhile
+  std::optional<Duration> max_hold;  ///< a request waits this long; nothing = for ever
 
   bool operator==(const ServerConfig&) const = default;
 };

@@ -9,6 +9,9 @@
 namespace berth::gateway {
 namespace {
 
+/// Of an error that cannot be understood. Units: bytes.
+constexpr std::size_t kQuotedMax = 200;
+
 std::string responses_event(const Error& error) {
   boost::json::object event;
   event["type"] = "error";
@@ -25,6 +28,19 @@ http::Response error_reply(ErrorForm form, const Error& error,
   http::Response reply = http::error_response(error, retry_after_seconds);
   if (form == ErrorForm::anthropic) reply.body.insert(1, R"("type":"error",)");
   return reply;
+}
+
+std::string late_error_event(ErrorForm form, const std::string& body) {
+  boost::system::error_code broken;
+  const boost::json::value value = boost::json::parse(body, broken);
+  if (broken || !value.is_object()) {
+    const std::string quoted = body.substr(0, kQuotedMax);
+    return error_event(
+        form, {ErrorCode::upstream, fmt::format("the server answered with an error: {}", quoted)});
+  }
+  // Written anew: an event's data is one line.
+  const std::string_view kind = form == ErrorForm::openai ? "" : "event: error\n";
+  return fmt::format("{}data: {}\n\n", kind, boost::json::serialize(value));
 }
 
 std::string error_event(ErrorForm form, const Error& error) {

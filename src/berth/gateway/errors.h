@@ -19,4 +19,8 @@ http::Response error_reply(ErrorForm form, const Error& error,
 /// Returns the server-sent event that ends a stream which has begun.
 std::string error_event(ErrorForm form, const Error& error);
 
+/// Returns the same for the body of an error reply of a server, whose head came too late to be sent
+/// on: the body itself if it is JSON, else an error of Berth that quotes it.
+std::string late_error_event(ErrorForm form, const std::string& body);
+
 }  // namespace berth::gateway

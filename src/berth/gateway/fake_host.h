@@ -19,6 +19,7 @@ namespace berth::gateway {
 struct JobScript {
   JobId id;
   host::JobRequest request;
+  ServerId given_to;
   Event decided;  ///< set it: the job is granted, or refused with `refusal`
   std::optional<Error> refusal;
   std::optional<std::int64_t> retry_after;
@@ -84,6 +85,8 @@ class FakeJob final : public host::Job {
   FakeJob(JobScript& script, FakeAdapter& adapter) : script_(script), adapter_(adapter) {}
 
   JobId id() const override { return script_.id; }
+  ServerId server() const override { return script_.given_to; }
+  Event& answered() override { return script_.decided; }
   Task<Status> granted(Event& gone) override {
     std::vector<Event*> events{&script_.decided, &gone};
     const std::optional<std::size_t> which = co_await wait_any(std::move(events));
@@ -127,6 +130,7 @@ class FakeHost final : public host::Host {
     auto script = std::make_unique<JobScript>();
     script->id = JobId{jobs.size() + 1};
     script->request = request;
+    script->given_to = fallback.value_or(request.server);
     if (grants_at_once) script->decided.set();
     if (refusal) script->refusal = refusal;
     script->retry_after = retry_after;
@@ -135,7 +139,7 @@ class FakeHost final : public host::Host {
       script->earlier_were_over = script->earlier_were_over && earlier->over.is_set();
     jobs.push_back(std::move(script));
     submitted.set();
-    return std::make_unique<FakeJob>(*jobs.back(), fake_adapter(request.server));
+    return std::make_unique<FakeJob>(*jobs.back(), fake_adapter(jobs.back()->given_to));
   }
   void user_asked(core::UserAsked::What what, ServerId server) override {
     asked.emplace_back(what, server);
@@ -194,6 +198,7 @@ class FakeHost final : public host::Host {
   bool grants_at_once = true;
   std::optional<Error> refusal;
   std::optional<std::int64_t> retry_after;
+  std::optional<ServerId> fallback;  ///< gets the jobs of the server that was asked for
   bool server_dies = false;
   // Behind pointers, so that a job's script stays where it is.
   std::vector<std::unique_ptr<JobScript>> jobs;

@@ -8,6 +8,7 @@
 
 #include "berth/gateway/errors.h"
 #include "berth/gateway/models.h"
+#include "berth/gateway/progress.h"
 #include "berth/http/client.h"
 #include "berth/http/relay.h"
 
@@ -32,6 +33,7 @@ constexpr int kReplaysMax = 1;
 constexpr int kUnsentMax = 3;
 
 constexpr std::string_view kJobHeader = "X-Berth-Job";
+constexpr std::string_view kServerHeader = "X-Berth-Server";
 constexpr std::string_view kParentHeader = "X-Berth-Parent";
 constexpr std::size_t kHeaderShown = 40;
 
@@ -90,7 +92,7 @@ Result<std::optional<JobId>> parent_of(const http::Request& request) {
 void strip_for_server(http::Headers& headers) {
   constexpr std::string_view kDropped[] = {
       "Authorization", "X-Api-Key", "Cookie",         "Accept-Encoding", "Origin",
-      "Referer",       "Host",      "X-Berth-Client", "X-Berth-Parent"};
+      "Referer",       "Host",      "X-Berth-Client", "X-Berth-Parent",  kProgressHeader};
   http::remove_hop_by_hop(headers);
   for (const std::string_view name : kDropped)
     headers.remove(name);
@@ -127,15 +129,31 @@ Error gone_error(std::string_view server, const Error& why) {
       fmt::format("\"{}\" gave no answer: {}; see `berth logs {}`", server, why.message, server)};
 }
 
-Task<void> answer(http::Exchange& exchange, http::Response reply, JobId job) {
-  reply.headers.set(kJobHeader, std::to_string(job.value));
-  // A client that left meanwhile needs no answer.
-  static_cast<void>(co_await exchange.respond(std::move(reply)));
+/// Tells the client of an error, as a reply, or as the last event of a stream that was begun to
+/// show progress. A client that left meanwhile needs no answer.
+Task<void> answer(Call call, Error error, JobId job, std::optional<std::int64_t> retry_after) {
+  const ErrorForm form = call.route().errors;
+  if (!call.exchange.began()) {
+    http::Response reply = error_reply(form, error, retry_after);
+    reply.headers.set(kJobHeader, std::to_string(job.value));
+    static_cast<void>(co_await call.exchange.respond(std::move(reply)));
+    co_return;
+  }
+  std::string last_words = error_event(form, error);
+  const Status sent = co_await call.exchange.write(std::move(last_words));
+  if (sent) static_cast<void>(co_await call.exchange.finish());
 }
 
-http::RelayOptions relay_options(const Call& call, const RunningPtr& running) {
+const std::string& name_of(const Call& call, ServerId server) {
+  return call.host().config().core.servers.at(server.value).name;
+}
+
+http::RelayOptions relay_options(const Call& call, const RunningPtr& running,
+                                 std::optional<Duration> progress) {
   http::RelayOptions options;
+  const std::string& server = name_of(call, running->job->server());
   options.added_headers.set(kJobHeader, std::to_string(running->job->id().value));
+  options.added_headers.set(kServerHeader, server);
   options.spool = &running->job->spool();
   options.on_chunk = [work = running->work.get()](std::string_view piece) {
     work->on_piece(piece);
@@ -147,6 +165,13 @@ http::RelayOptions relay_options(const Call& call, const RunningPtr& running) {
   options.cut_text = [running, form = call.route().errors] {
     return error_event(form, running->job->why_cut());
   };
+  options.late_error = [form = call.route().errors](const std::string& body) {
+    return late_error_event(form, body);
+  };
+  if (progress) {
+    options.sign_of_life = progress_comment("at work:", server);
+    options.sign_of_life_every = *progress;
+  }
   return options;
 }
 
@@ -182,8 +207,8 @@ Task<bool> died_under(RunningPtr running, ErrorCode code) {
 }
 
 /// Sends the request to the server, which is ready for it, and relays the reply.
-Task<Outcome> run_job(Call call, RunningPtr running, ServerId server) {
-  const std::string& name = call.host().config().core.servers.at(server.value).name;
+Task<Outcome> run_job(Call call, RunningPtr running, std::optional<Duration> progress) {
+  const std::string& name = name_of(call, running->job->server());
   servers::Adapter& adapter = running->job->adapter();
   http::Request request = call.exchange.request();  // a copy: it may have to be sent again
   strip_for_server(request.headers);
@@ -201,51 +226,64 @@ Task<Outcome> run_job(Call call, RunningPtr running, ServerId server) {
     outcome.server_died = co_await died_under(running, opened.error().code);
     co_return outcome;
   }
-  http::RelayOptions options = relay_options(call, running);
+  const bool began_before = call.exchange.began();
+  http::RelayOptions options = relay_options(call, running, progress);
   const http::RelayResult result =
       co_await http::relay(**opened, call.exchange, std::move(options));
   const bool has_failed = result.outcome == http::RelayOutcome::upstream_failed;
   running->upstream_failed = has_failed;
   running->relay_ended.set();
-  if (result.reply_started || result.outcome == http::RelayOutcome::client_gone) co_return outcome;
+  const bool has_reply = began_before ? result.status != 0 : result.reply_started;
+  if (has_reply || result.outcome == http::RelayOutcome::client_gone) co_return outcome;
   outcome.is_answered = false;
   outcome.error = has_failed ? gone_error(name, result.error) : running->job->why_cut();
   if (has_failed) outcome.server_died = co_await died_under(running, result.error.code);
   co_return outcome;
 }
 
+/// What the client's headers say.
+struct Wishes {
+  std::optional<JobId> parent;
+  std::optional<Duration> progress;
+};
+
+Result<Wishes> wishes_of(const Call& call) {
+  const auto parent = parent_of(call.exchange.request());
+  if (!parent) return fail(parent.error());
+  const auto progress = progress_of(call.route(), call.exchange.request());
+  if (!progress) return fail(progress.error());
+  return Wishes{*parent, *progress};
+}
+
+RunningPtr submit(const Call& call, ServerId server, const Wishes& wishes) {
+  host::JobRequest wanted{.server = server,
+                          .job_class = call.host().config().core.servers.at(server.value).job_class,
+                          .client = client_of(call.exchange.request()),
+                          .parent = wishes.parent,
+                          .kept_alive = wishes.progress.has_value()};
+  return std::make_shared<Running>(call.context, call.host().submit(std::move(wanted)));
+}
+
 /// Waits for the server and asks it, again if it dies over that; the client just waits. Each try is
 /// a job of its own.
-Task<void> serve(Call call, ServerId server) {
-  const ErrorForm form = call.route().errors;
-  const auto parent = parent_of(call.exchange.request());
-  if (!parent) {
-    http::Response refusal = error_reply(form, parent.error());
-    static_cast<void>(co_await call.exchange.respond(std::move(refusal)));
-    co_return;
-  }
+Task<void> serve(Call call, ServerId server, Wishes wishes) {
   Retries retries;
   while (true) {
-    host::JobRequest wanted{
-        .server = server,
-        .job_class = call.host().config().core.servers.at(server.value).job_class,
-        .client = client_of(call.exchange.request()),
-        .parent = *parent};
-    const auto running =
-        std::make_shared<Running>(call.context, call.host().submit(std::move(wanted)));
+    const RunningPtr running = submit(call, server, wishes);
     const JobId job = running->job->id();
+    if (wishes.progress) {
+      http::Headers headers;
+      headers.set(kJobHeader, std::to_string(job.value));
+      co_await show_progress(call, *running->job, *wishes.progress, std::move(headers));
+    }
     const Status granted = co_await running->job->granted(call.exchange.client_gone());
     if (!granted) {
-      http::Response refusal =
-          error_reply(form, granted.error(), running->job->retry_after_seconds());
-      co_await answer(call.exchange, std::move(refusal), job);
+      co_await answer(call, granted.error(), job, running->job->retry_after_seconds());
       co_return;
     }
-    const Outcome outcome = co_await run_job(call, running, server);
+    const Outcome outcome = co_await run_job(call, running, wishes.progress);
     if (retries.take_one(outcome)) continue;
-    if (!outcome.is_answered) {
-      co_await answer(call.exchange, error_reply(form, outcome.error), job);
-    }
+    if (!outcome.is_answered) co_await answer(call, outcome.error, job, std::nullopt);
     co_return;
   }
 }
@@ -257,12 +295,13 @@ Task<void> serve_job(Call call) {
   const Result<ServerId> server =
       call.fixed ? Result<ServerId>(*call.fixed)
                  : server_for(config, call.route(), call.exchange.request().body);
-  if (server) {
-    co_await serve(call, *server);
+  const Result<Wishes> wishes = server ? wishes_of(call) : fail(server.error());
+  if (wishes) {
+    co_await serve(call, *server, *wishes);
     co_return;
   }
-  static_cast<void>(
-      co_await call.exchange.respond(error_reply(call.route().errors, server.error())));
+  http::Response refusal = error_reply(call.route().errors, wishes.error());
+  static_cast<void>(co_await call.exchange.respond(std::move(refusal)));
 }
 
 }  // namespace berth::gateway

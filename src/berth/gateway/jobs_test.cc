@@ -124,6 +124,14 @@ TEST_F(JobsTest, APictureIsAJobOfTheImageServer) {
   EXPECT_EQ(job().request.job_class, core::ServerClass::image);
 }
 
+TEST_F(JobsTest, AReplyNamesTheServerThatAnswered) {
+  world_.host.fallback = kImage;  // any other will do
+  world_.host.fake_adapter(kImage).where = world_.upstream_at;
+  const http::Response reply = world_.post(world_.main(), "/v1/chat/completions", "{}");
+  EXPECT_EQ(job().request.server, kChat);
+  EXPECT_EQ(reply.headers.get("X-Berth-Server"), "image");
+}
+
 TEST_F(JobsTest, AnUnknownModelIsNoJob) {
   const http::Response reply =
       world_.post(world_.main(), "/v1/chat/completions", R"({"model":"gpt-4"})");

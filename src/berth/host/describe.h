@@ -6,6 +6,8 @@
 #pragma once
 
 #include <concepts>
+#include <cstdint>
+#include <optional>
 #include <string_view>
 #include <type_traits>
 
@@ -39,7 +41,7 @@ void describe(Archive& archive, Value& value) {
 template <class Archive, Like<core::ServerConfig> Value>
 void describe(Archive& archive, Value& value) {
   auto& [name, job_class, wanted, footprint, source, slots, drain_limit, job_limit, start_deadline,
-         stop_deadline, freed] = value;
+         stop_deadline, freed, while_displaced, fallback, max_hold] = value;
   archive("name", name);
   archive("class", job_class);
   archive("wanted", wanted);
@@ -51,6 +53,16 @@ void describe(Archive& archive, Value& value) {
   archive("start_deadline_ns", start_deadline);
   archive("stop_deadline_ns", stop_deadline);
   archive("freed_bytes", freed);
+  archive("while_displaced", while_displaced);
+  // By its place: while the servers are read, one that comes later has no name yet.
+  std::optional<std::uint32_t> place;
+  if (fallback) place = fallback->value;
+  archive("fallback_place", place);
+  if constexpr (!std::is_const_v<Value>) {
+    fallback.reset();
+    if (place) fallback = ServerId{*place};
+  }
+  archive("max_hold_ns", max_hold);
 }
 
 template <class Archive, Like<core::Policy> Value>
@@ -187,8 +199,8 @@ inline constexpr std::string_view kName<core::Announce> = "announce";
 
 template <class Archive, Like<core::JobArrived> Value>
 void describe(Archive& archive, Value& value) {
-  auto& [job, kind, server, job_class, client, need, parent, hold, servers, exclusive, limit] =
-      value;
+  auto& [job, kind, server, job_class, client, need, parent, hold, servers, exclusive, limit,
+         kept_alive] = value;
   archive("job", job);
   archive("job_kind", kind);
   archive("server", server);
@@ -200,6 +212,7 @@ void describe(Archive& archive, Value& value) {
   archive("servers", servers);
   archive("exclusive", exclusive);
   archive("limit_ns", limit);
+  archive("kept_alive", kept_alive);
 }
 
 template <class Archive, Like<core::JobWithdrawn> Value>

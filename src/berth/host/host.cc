@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "berth/base/assert.h"
 #include "berth/host/host_impl.h"
 #include "berth/host/text.h"
 #include "berth/host/world.h"
@@ -225,6 +226,7 @@ void HostImpl::take(const core::Dispatch& action) {
   const auto job = pending(action.job);
   if (!job) return post(core::JobEnded{action.job, core::JobEnd::cancelled});
   job->granted = true;
+  job->server = action.server;
   step("dispatched", action.server, fmt::format("job {}", action.job.value));
   job->answered.set();
   const auto& limit = core_config_.servers[action.server.value].job_limit;

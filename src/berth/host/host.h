@@ -30,6 +30,7 @@ struct JobRequest {
   core::ServerClass job_class = core::ServerClass::chat;
   std::string client;           ///< from X-Berth-Client, else the peer's address; for people
   std::optional<JobId> parent;  ///< it is a tool call of this job (X-Berth-Parent)
+  bool kept_alive = false;      ///< its client gets signs of life while it waits
 };
 
 /// A job between its arrival and its end. Made by Host::submit(); destroying it withdraws the job.
@@ -37,10 +38,15 @@ class Job {
  public:
   virtual ~Job() = default;
   [[nodiscard]] virtual JobId id() const = 0;
+  /// Returns the server that the job is for: once granted, perhaps the fallback of the one that was
+  /// asked for.
+  [[nodiscard]] virtual ServerId server() const = 0;
+  /// Set once granted() need not wait any more.
+  virtual Event& answered() = 0;
   /// Waits until the core dispatches the job to its server. On success the caller sends the request
   /// to `adapter().endpoint()` and must call ended().
-  /// Errors: what the core rejected it with; held_too_long after max_hold; cancelled if `gone` was
-  ///   set first. The job is over then.
+  /// Errors: what the core rejected it with; cancelled if `gone` was set first. The job is over
+  ///   then.
   virtual Task<Status> granted(Event& gone) = 0;
   /// After an error: in how many seconds a new try makes sense.
   [[nodiscard]] virtual std::optional<std::int64_t> retry_after_seconds() const = 0;

@@ -22,8 +22,8 @@ namespace berth::host {
 /// What the host knows of a job between its arrival and its end.
 struct PendingJob {
   JobId id;
-  ServerId server;
-  Event answered;  ///< granted or rejected
+  ServerId server;  ///< that was asked for; once granted, that it was given to
+  Event answered;   ///< granted or rejected
   Event cut;
   bool granted = false;
   bool over = false;  ///< the core knows it no more

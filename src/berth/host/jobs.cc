@@ -26,28 +26,22 @@ class JobImpl final : public Job {
   }
 
   JobId id() const override { return job_->id; }
+  ServerId server() const override { return job_->server; }
+  Event& answered() override { return job_->answered; }
 
   Task<Status> granted(Event& gone) override {
     std::vector<Event*> events;
     events.push_back(&job_->answered);
     events.push_back(&gone);
-    const Duration max_hold = host_.config().max_hold;
-    static_cast<void>(co_await wait_any(std::move(events), max_hold));
+    static_cast<void>(co_await wait_any(std::move(events)));
     if (job_->error) co_return fail(*job_->error);
-    if (gone.is_set()) {
-      if (job_->granted) {
-        ended(core::JobEnd::cancelled);
-      } else {
-        withdraw();
-      }
-      co_return fail(ErrorCode::cancelled, "the client left while its request waited");
+    if (!gone.is_set()) co_return Status{};
+    if (job_->granted) {
+      ended(core::JobEnd::cancelled);
+    } else {
+      withdraw();
     }
-    if (job_->granted) co_return Status{};
-    withdraw();
-    co_return fail(ErrorCode::held_too_long,
-                   fmt::format("server \"{}\" could not take the request within max_hold ({}); "
-                               "`berth explain` says why",
-                               host_.state().server(job_->server).config.name, to_text(max_hold)));
+    co_return fail(ErrorCode::cancelled, "the client left while its request waited");
   }
 
   std::optional<std::int64_t> retry_after_seconds() const override {
@@ -108,7 +102,8 @@ std::unique_ptr<Job> HostImpl::submit(JobRequest request) {
                         .server = request.server,
                         .job_class = request.job_class,
                         .client = request.client,
-                        .parent = request.parent});
+                        .parent = request.parent,
+                        .kept_alive = request.kept_alive});
   return std::make_unique<JobImpl>(*this, job);
 }
 

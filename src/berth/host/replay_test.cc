@@ -21,8 +21,11 @@
 namespace berth::core {
 
 static bool operator==(const JobArrived& a, const JobArrived& b) {
-  return std::tie(a.job, a.kind, a.server, a.job_class, a.client, a.need, a.parent, a.hold) ==
-         std::tie(b.job, b.kind, b.server, b.job_class, b.client, b.need, b.parent, b.hold);
+  const auto members = [](const JobArrived& e) {
+    return std::tie(e.job, e.kind, e.server, e.job_class, e.client, e.need, e.parent, e.hold,
+                    e.servers, e.exclusive, e.limit, e.kept_alive);
+  };
+  return members(a) == members(b);
 }
 static bool operator==(const JobWithdrawn& a, const JobWithdrawn& b) {
   return a.job == b.job;
@@ -71,6 +74,9 @@ core::Config config() {
   image.drain_limit = std::nullopt;
   image.job_limit = 90s;
   image.source = core::FootprintSource::learned;
+  chat.while_displaced = core::WhileDisplaced::fallback;
+  chat.fallback = ServerId{1};
+  chat.max_hold = 17s;
   config.servers = {chat, image};
   config.policy.oversize = core::Oversize::refuse;
   return config;
@@ -100,9 +106,18 @@ core::Recovered world() {
 
 /// Every kind of event, with every member away from its default, and with every optional left out.
 std::vector<core::Event> events() {
-  core::JobArrived arrival{
-      JobId{5},          core::JobKind::lease, ServerId{1}, core::ServerClass::batch,
-      "a \n \"client\"", footprint(),          JobId{3},    JobId{4}};
+  core::JobArrived arrival{JobId{5},
+                           core::JobKind::lease,
+                           ServerId{1},
+                           core::ServerClass::batch,
+                           "a \n \"client\"",
+                           footprint(),
+                           JobId{3},
+                           JobId{4},
+                           {ServerId{0}, ServerId{1}},
+                           true,
+                           5min,
+                           true};
   const Error error{ErrorCode::memory_not_released, "held by \"x\""};
   core::Measured failed{.effect = EffectId{2}};
   failed.error = error;
@@ -417,11 +432,11 @@ TEST_F(ReplayTest, ARunInAnotherFormatIsSaidAndNotCompared) {
   run();
   run();
   auto all = lines();
-  change(all[0], R"("format":1)", R"("format":99)");
+  change(all[0], R"("format":2)", R"("format":99)");
   const auto report = replayed(all);
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_EQ(report->runs, 1u);
-  EXPECT_THAT(report->notes.front(), HasSubstr("format 99, this Berth reads format 1"));
+  EXPECT_THAT(report->notes.front(), HasSubstr("format 99, this Berth reads format 2"));
   all.resize(all.size() / 2);
   EXPECT_THAT(replayed(all).error().message, HasSubstr("format 99"));
 }

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "berth/host/text.h"
 
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
 #include <fmt/format.h>
 
 namespace berth::host {
@@ -35,6 +39,36 @@ std::string free_now(const core::Announce& decision) {
 
 std::string error_text(const core::Announce& decision) {
   return decision.error ? decision.error->message : "no reason is known";
+}
+
+/// ", but its saved state did not come back", or nothing.
+std::string but(const core::Announce& decision) {
+  return decision.error ? ", but " + decision.error->message : "";
+}
+
+/// Where nothing but the server is to be named.
+std::string plain_sentence(core::Reason reason, const std::string& server) {
+  static constexpr std::pair<core::Reason, std::string_view> kSentences[] = {
+      {core::Reason::claim_fell, "nobody waits for {} any more, everything stays as it is"},
+      {core::Reason::drain_limit, "drain_limit is reached: a reply of {} is cut"},
+      {core::Reason::ready, "{} is ready"},
+      {core::Reason::stopped_by_user, "the user stopped {}"},
+      {core::Reason::started_by_user, "the user started {}"},
+      {core::Reason::saved_state_cleared,
+       "{} will not be brought back unasked from its next (or this) displacement"},
+      {core::Reason::recovered_adopted, "{} was found alive and is taken over"},
+      {core::Reason::recovered_never_stopped,
+       "{} was recorded as displaced but never stopped; it serves on"},
+      {core::Reason::recovered_stopping,
+       "{} was found alive but is not wanted or does not answer; it is stopped"},
+      {core::Reason::appeared, "{} has loaded its models by itself"},
+      {core::Reason::put_out_again,
+       "{} came up by itself beyond the limit; it is freed again, being idle"},
+  };
+  const auto* found = std::find_if(std::begin(kSentences), std::end(kSentences),
+                                   [reason](const auto& each) { return each.first == reason; });
+  if (found == std::end(kSentences)) return "";
+  return fmt::format(fmt::runtime(found->second), server);
 }
 
 }  // namespace
@@ -97,6 +131,12 @@ std::string_view name(core::Reason reason) {
       return "appeared";
     case core::Reason::put_out_again:
       return "put_out_again";
+    case core::Reason::refused_displaced:
+      return "refused_displaced";
+    case core::Reason::uses_fallback:
+      return "uses_fallback";
+    case core::Reason::held_too_long:
+      return "held_too_long";
   }
   return kNoName;
 }
@@ -269,16 +309,16 @@ std::string_view name(core::CancelReason reason) {
   return kNoName;
 }
 
-/// What a server did that nobody asked it to.
-std::string sentence_of_its_own_doing(const core::Announce& decision, const std::string& server) {
-  if (decision.reason == core::Reason::needs_more) {
-    return fmt::format("{} ran out of memory; {} are counted for it from now on", server,
-                       to_text(decision.numbers->need));
+std::string_view name(core::WhileDisplaced what) {
+  switch (what) {
+    case core::WhileDisplaced::hold:
+      return "hold";
+    case core::WhileDisplaced::refuse:
+      return "refuse";
+    case core::WhileDisplaced::fallback:
+      return "fallback";
   }
-  if (decision.reason == core::Reason::appeared) {
-    return fmt::format("{} has loaded its models by itself", server);
-  }
-  return fmt::format("{} came up by itself beyond the limit; it is freed again, being idle", server);
+  return kNoName;
 }
 
 std::string sentence(const core::Announce& decision, const core::Config& config) {
@@ -302,10 +342,6 @@ std::string sentence(const core::Announce& decision, const core::Config& config)
     case core::Reason::gate_closed:
       return fmt::format("new requests for {} wait from now on: {} takes its place", server,
                          victims);
-    case core::Reason::claim_fell:
-      return fmt::format("nobody waits for {} any more, everything stays as it is", server);
-    case core::Reason::drain_limit:
-      return fmt::format("drain_limit is reached: a reply of {} is cut", server);
     case core::Reason::room_seen:
       return fmt::format("room for {} is seen: {}", server, free_now(decision));
     case core::Reason::room_seen_oversize:
@@ -313,39 +349,37 @@ std::string sentence(const core::Announce& decision, const core::Config& config)
                          server, free_now(decision));
     case core::Reason::room_not_seen:
       return fmt::format("no room for {} was seen in time: {}", server, error_text(decision));
-    case core::Reason::ready:
-      return fmt::format("{} is ready", server);
     case core::Reason::restored:
-      return fmt::format("{} is back{}{}", server, decision.error ? ", but " : "",
-                         decision.error ? decision.error->message : "");
+      return fmt::format("{} is back{}", server, but(decision));
     case core::Reason::comes_back:
       return fmt::format("{} comes back{}{}", server,
                          victims.empty() ? "" : ", idle and out: ", victims);
+    case core::Reason::commit_failed:
+      return fmt::format("the row of {} could not be written: {}", server, error_text(decision));
+    case core::Reason::needs_more:
+      return fmt::format("{} ran out of memory; {} are counted for it from now on", server,
+                         to_text(decision.numbers->need));
+    case core::Reason::uses_fallback:
+      return fmt::format("{} is displaced, {} serves its request meanwhile", server, victims);
+    case core::Reason::claim_fell:
+    case core::Reason::drain_limit:
+    case core::Reason::ready:
+    case core::Reason::stopped_by_user:
+    case core::Reason::started_by_user:
+    case core::Reason::saved_state_cleared:
+    case core::Reason::recovered_adopted:
+    case core::Reason::recovered_never_stopped:
+    case core::Reason::recovered_stopping:
+    case core::Reason::appeared:
+    case core::Reason::put_out_again:
+      return plain_sentence(decision.reason, server);
     case core::Reason::start_failed:
     case core::Reason::stop_failed:
     case core::Reason::exited:
     case core::Reason::waits_for_itself:
+    case core::Reason::refused_displaced:
+    case core::Reason::held_too_long:
       return error_text(decision);
-    case core::Reason::stopped_by_user:
-      return fmt::format("the user stopped {}", server);
-    case core::Reason::started_by_user:
-      return fmt::format("the user started {}", server);
-    case core::Reason::saved_state_cleared:
-      return fmt::format("{} will not be brought back unasked from its next (or this) displacement",
-                         server);
-    case core::Reason::commit_failed:
-      return fmt::format("the row of {} could not be written: {}", server, error_text(decision));
-    case core::Reason::recovered_adopted:
-      return fmt::format("{} was found alive and is taken over", server);
-    case core::Reason::recovered_never_stopped:
-      return fmt::format("{} was recorded as displaced but never stopped; it serves on", server);
-    case core::Reason::recovered_stopping:
-      return fmt::format("{} was found alive but is not wanted or does not answer; it is stopped",
-                         server);
-    case core::Reason::needs_more:
-    case core::Reason::appeared:
-    case core::Reason::put_out_again:
-      return sentence_of_its_own_doing(decision, server);
   }
   return "";
 }

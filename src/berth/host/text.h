@@ -32,6 +32,7 @@ std::string_view name(core::Oversize oversize);
 std::string_view name(core::JobKind kind);
 std::string_view name(core::ServerChanged::Fact fact);
 std::string_view name(core::CancelReason reason);
+std::string_view name(core::WhileDisplaced what);
 
 /// Returns the value with that name, or nothing.
 template <class Enum>

@@ -19,6 +19,7 @@ struct State {
       : upstream(from), client(to), options(std::move(given)) {}
 
   Spool& spool() { return options.spool ? *options.spool : own_spool; }
+  bool shows_life() { return !options.sign_of_life.empty() && result.bytes == 0; }
   bool has_room() { return queued < spool().limit(); }
   void stop(RelayOutcome why);
   void fail_upstream(Error why);
@@ -38,6 +39,9 @@ struct State {
   bool upstream_ended = false;
   bool wraps_error = false;
 
+  std::optional<Result<ResponseHead>> head;
+
+  Event head_read;
   Event data;
   Event room;
   Event reader_ended;
@@ -128,12 +132,24 @@ Task<void> read_upstream(std::shared_ptr<State> state) {
   state->reader_ended.set();
 }
 
+/// Waits for `what`, with signs of life meanwhile.
+Task<void> wait_alive(std::shared_ptr<State> state, Event* what) {
+  while (state->shows_life() && !state->stopped) {
+    const bool came = co_await what->wait_for(state->options.sign_of_life_every);
+    if (came) co_return;
+    std::string sign = state->options.sign_of_life;
+    const Status sent = co_await state->client.write(std::move(sign));
+    if (!sent) state->stop(RelayOutcome::client_gone);
+  }
+  co_await what->wait();
+}
+
 Task<void> write_spooled(std::shared_ptr<State> state) {
   while (!state->client_left) {
     if (state->queue.empty()) {
       if (state->upstream_ended) co_return;
       state->data.reset();
-      co_await state->data.wait();
+      co_await wait_alive(state, &state->data);
       continue;
     }
     std::string piece = std::move(state->queue.front());
@@ -182,9 +198,22 @@ ResponseHead client_head(ResponseHead head, const Headers& added) {
   return head;
 }
 
+Task<void> read_head(std::shared_ptr<State> state) {
+  Result<ResponseHead> head = co_await state->upstream.head();
+  state->head = std::move(head);
+  state->head_read.set();
+}
+
 /// Waits for upstream's head and sends the client's. Returns false if there is no body to copy.
 Task<bool> copy_head(std::shared_ptr<State> state) {
-  Result<ResponseHead> head = co_await state->upstream.head();
+  if (state->shows_life()) {
+    const Executor executor = co_await this_executor();
+    spawn(executor, read_head(state));
+    co_await wait_alive(state, &state->head_read);
+  } else {
+    co_await read_head(state);
+  }
+  Result<ResponseHead>& head = *state->head;
   if (!head) {
     state->fail_upstream(head.error());
     co_return false;
@@ -227,6 +256,7 @@ Task<RelayResult> relay(Call& upstream, Exchange& client, RelayOptions options) 
   const Executor executor = co_await this_executor();
   const auto state = std::make_shared<State>(upstream, client, std::move(options));
   state->result.reply_started = client.began();
+  if (!client.began()) state->options.sign_of_life.clear();
   spawn(executor, watch(state));
   co_await copy(state);
   state->over.set();

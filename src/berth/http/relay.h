@@ -52,6 +52,10 @@ struct RelayOptions {
   /// Makes the last text of a stream that was begun before the relay, when upstream then
   /// answers with an error status: gets the error's body, returns the protocol's error event.
   std::function<std::string(std::string)> late_error;
+  /// What the client of a stream that was begun before the relay gets each time that
+  /// `sign_of_life_every` has passed, until upstream's first byte.
+  std::string sign_of_life;
+  Duration sign_of_life_every{0};
 };
 
 enum class RelayOutcome : std::uint8_t { completed, client_gone, upstream_failed, cut };

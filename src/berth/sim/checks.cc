@@ -47,6 +47,7 @@ void Checks::broken(std::string what) {
 void Checks::before(const core::State* state, const core::Event& event) {
   if (const auto* user = std::get_if<core::UserAsked>(&event)) note_user(*state, *user);
   if (const auto* ended = std::get_if<core::JobEnded>(&event)) holds_.erase(ended->job);
+  if (state != nullptr) check_holds(*state);
   starved_.reset();
   for (std::uint32_t i = 0; state != nullptr && i < state->servers.size(); ++i) {
     if (ran_out_of_memory(state->servers[i], ServerId{i}, event)) {
@@ -162,13 +163,6 @@ void Checks::check(const core::State& state, const core::Event&, const core::Can
   }
 }
 
-void Checks::check(const core::State&, const core::Event&, const core::Reject& action) {
-  const auto found = ground_.jobs.find(action.job);
-  if (found == ground_.jobs.end() || found->second.state != JobTruth::State::queued) {
-    broken(fmt::format("I7: job {} is rejected but does not wait", action.job.value));
-  }
-}
-
 // ---- After each step ----------------------------------------------------------------------------
 
 void Checks::check_states(const core::State& state, const core::Event& event) {
@@ -261,25 +255,6 @@ void Checks::check_debts(const core::State& state) {
     if (shadows_[i].debt && !known && server.state != ServerState::ready) {
       broken(
           fmt::format("I6: {} was put out and its displacement is forgotten", server.config.name));
-    }
-  }
-}
-
-/// Rule 6: no call waits for a claim that waits for the call's own caller.
-void Checks::check_calls(const core::State& state) {
-  for (const auto& [id, job] : ground_.jobs) {
-    if (!job.parent || job.state != JobTruth::State::queued) continue;
-    const auto caller = ground_.jobs.find(*job.parent);
-    const core::Server& server = state.server(job.server);
-    const bool rejected = !state.jobs.contains(id);
-    if (caller == ground_.jobs.end() || rejected || server.state == ServerState::ready) continue;
-    const std::vector<JobId>& runs = state.server(caller->second.server).running;
-    if (std::find(runs.begin(), runs.end(), caller->first) == runs.end()) continue;
-    for (const core::Claim& claim : state.claims) {
-      const bool waits_for_it = claim.need.touches(server.config.footprint);
-      if (!waits_for_it || !has(claim.victims, caller->second.server)) continue;
-      broken(fmt::format("rule 6: call {} waits for the place of its caller {} on {}", id.value,
-                         caller->first.value, name(caller->second.server)));
     }
   }
 }

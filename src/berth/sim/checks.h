@@ -79,6 +79,11 @@ class Checks {
   void check_debts(const core::State& state);
   void check_calls(const core::State& state);
   void check_raised(const core::State& state);
+  [[nodiscard]] bool served(ServerId id) const;
+  void check_holds(const core::State& state);
+  void check_refusal(const core::State& state, const core::Event& event,
+                     const core::Reject& action);
+  void check_fallback(const core::State& state, const core::Announce& action);
   void compute_bounds(const core::State& state);
   void check_bound(const core::State& state);
   void note_user(const core::State& state, const core::UserAsked& event);

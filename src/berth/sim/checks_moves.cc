@@ -49,7 +49,8 @@ void Checks::check(const core::State&, const core::Event&, const core::Commit& a
   }
 }
 
-void Checks::check(const core::State&, const core::Event&, const core::Announce& action) {
+void Checks::check(const core::State& state, const core::Event&, const core::Announce& action) {
+  if (action.reason == core::Reason::uses_fallback) check_fallback(state, action);
   if (action.reason == core::Reason::commit_failed) shadows_[action.server.value].unwritten = true;
 }
 

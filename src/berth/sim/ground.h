@@ -32,7 +32,8 @@ struct JobTruth {
   State state = State::queued;
   Generation generation;  ///< of the server that it runs on
   std::optional<JobId> parent;
-  std::optional<JobId> call;  ///< its tool call, which it waits for
+  std::optional<JobId> call{};          ///< its tool call, which it waits for
+  std::optional<Instant> hold_until{};  ///< its client was promised an answer by then
 };
 
 struct Ground {

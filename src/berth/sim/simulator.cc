@@ -351,6 +351,11 @@ void Simulator::take(const core::Announce& action) {
   if (action.reason == core::Reason::comes_back && !action.victims.empty()) {
     hit(Probe::return_puts_somebody_out);
   }
+  if (action.reason == core::Reason::uses_fallback) {
+    const ServerId fallback = action.victims.front();
+    ground_.jobs.at(*action.job).server = fallback;
+    if (core_->state().server(fallback).state != ServerState::ready) hit(Probe::fallback_is_loaded);
+  }
 }
 
 // ---- Clients, user, others ----------------------------------------------------------------------
@@ -365,6 +370,7 @@ void Simulator::arrive(const Due& due) {
                                       .job_class = stream.job_class,
                                       .kind = stream.kind,
                                       .stream = due.stream});
+    const bool kept_alive = stream.kind == core::JobKind::request && promise_answer(id);
     if (chance(world_.faults.client_leaves)) {
       push(rng_.between(Duration{1ms}, Duration{30s}), {.kind = Kind::leaves, .job = id});
     }
@@ -375,6 +381,7 @@ void Simulator::arrive(const Due& due) {
                            .client = "sim"};
     if (stream.kind != core::JobKind::request) event.limit = stream.limit;
     if (stream.kind == core::JobKind::lease) event.need = stream.need;
+    event.kept_alive = kept_alive;
     event.servers = stream.servers;
     event.exclusive = stream.exclusive;
     feed(event);
@@ -382,6 +389,16 @@ void Simulator::arrive(const Due& due) {
   const bool render = stream.pattern == Stream::Pattern::overnight;
   push(render ? stream.pause : rng_.between(Duration{1ms}, 2 * stream.pause),
        {.kind = Kind::arrival, .stream = due.stream});
+}
+
+/// Returns whether its client gets signs of life, and so waits for longer.
+bool Simulator::promise_answer(JobId id) {
+  JobTruth& job = ground_.jobs.at(id);
+  const std::optional<Duration> hold = world_.config.servers[job.server.value].max_hold;
+  if (!hold) return false;
+  const bool kept_alive = rng_.chance(200);
+  job.hold_until = ground_.now + (kept_alive ? std::max<Duration>(*hold, 10min) : *hold);
+  return kept_alive;
 }
 
 void Simulator::leave(const Due& due) {
@@ -424,8 +441,13 @@ void Simulator::call_tool(const Due& due) {
   const core::ServerClass job_class = world_.config.servers[server.value].job_class;
   hit(Probe::tool_call);
   ground_.jobs.emplace(id, JobTruth{.server = server, .job_class = job_class, .parent = due.job});
-  feed(core::JobArrived{
-      .job = id, .server = server, .job_class = job_class, .client = "sim", .parent = due.job});
+  const bool kept_alive = promise_answer(id);
+  feed(core::JobArrived{.job = id,
+                        .server = server,
+                        .job_class = job_class,
+                        .client = "sim",
+                        .parent = due.job,
+                        .kept_alive = kept_alive});
 }
 
 void Simulator::change_foreign() {

@@ -127,6 +127,24 @@ core::ServerConfig make_server(Rng& rng, std::int64_t index,
   return server;
 }
 
+/// In most worlds jobs wait for ever: a limit would hide a job that nobody will serve.
+void make_holds(Rng& rng, std::vector<core::ServerConfig>& servers) {
+  const bool has_limits = rng.chance(300);
+  const bool is_picky = rng.chance(300);
+  for (std::uint32_t i = 0; i < servers.size(); ++i) {
+    core::ServerConfig& server = servers[i];
+    server.max_hold.reset();
+    if (has_limits && rng.chance(700)) server.max_hold = rng.between(Duration{0}, Duration{60s});
+    if (!is_picky || !rng.chance(600)) continue;
+    server.while_displaced = core::WhileDisplaced::refuse;
+    for (std::uint32_t k = 0; k < i; ++k) {  // only to earlier ones, so never in a ring
+      if (servers[k].job_class != server.job_class || !rng.chance(700)) continue;
+      server.while_displaced = core::WhileDisplaced::fallback;
+      server.fallback = ServerId{k};
+    }
+  }
+}
+
 Traits make_traits(Rng& rng) {
   Traits traits;
   traits.spawn = rng.between(Duration{1ms}, Duration{20ms});
@@ -207,6 +225,7 @@ World make_world(std::uint64_t seed) {
     world.config.servers.push_back(make_server(rng, i, world.config.pools));
     world.traits.push_back(make_traits(rng));
   }
+  make_holds(rng, world.config.servers);
   world.config.policy = make_policy(rng);
   world.streams = make_streams(rng, world.config);
   world.faults = make_faults(rng);
@@ -233,6 +252,9 @@ std::string to_text(const World& world) {
                         static_cast<int>(server.wanted), server.slots,
                         berth::to_text(world.traits[i].start), berth::to_text(world.traits[i].stop),
                         berth::to_text(world.traits[i].work));
+    if (server.while_displaced == core::WhileDisplaced::refuse) text += " refuses";
+    if (server.fallback) text += fmt::format(" falls back to {}", server.fallback->value);
+    if (server.max_hold) text += fmt::format(" holds {}", berth::to_text(*server.max_hold));
     for (const core::PoolShare& share : server.footprint.shares) {
       text += fmt::format(" {} in pool{}", berth::to_text(share.bytes), share.pool.value);
       if (!server.freed) continue;

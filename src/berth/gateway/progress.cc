@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "berth/gateway/progress.h"
+
+#include <charconv>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <boost/json.hpp>
+
+namespace berth::gateway {
+namespace {
+
+/// Proxies give up a silent stream after 60 s, mostly.
+constexpr int kSecondsMax = 60;
+constexpr std::size_t kHeaderShown = 40;
+
+bool is_stream(const Route& route, std::string_view body) {
+  if (route.serves != Serves::llm) return false;
+  boost::system::error_code broken;
+  const boost::json::value value = boost::json::parse(body, broken);
+  const boost::json::object* object = broken ? nullptr : value.if_object();
+  const boost::json::value* stream = object == nullptr ? nullptr : object->if_contains("stream");
+  return stream != nullptr && stream->is_bool() && stream->get_bool();
+}
+
+}  // namespace
+
+Result<std::optional<Duration>> progress_of(const Route& route, const http::Request& request) {
+  const std::optional<std::string_view> text = request.headers.get(kProgressHeader);
+  if (!text) return std::optional<Duration>{};
+  int seconds = 0;
+  const char* end = text->data() + text->size();
+  const auto [at, errc] = std::from_chars(text->data(), end, seconds);
+  if (errc != std::errc{} || at != end || seconds < 1 || seconds > kSecondsMax) {
+    return fail(ErrorCode::bad_request,
+                fmt::format("{} is \"{}\"; write how many seconds may pass between two signs of "
+                            "life, 1 to {}",
+                            kProgressHeader, text->substr(0, kHeaderShown), kSecondsMax));
+  }
+  if (!is_stream(route, request.body)) return std::optional<Duration>{};
+  return std::optional<Duration>{std::chrono::seconds(seconds)};
+}
+
+std::string progress_comment(std::string_view what, std::string_view server) {
+  return fmt::format(": {} \"{}\"\n\n", what, server);
+}
+
+Task<void> show_progress(Call call, host::Job& job, Duration every, http::Headers headers) {
+  const std::string& name = call.host().config().core.servers.at(job.server().value).name;
+  headers.set("Content-Type", "text/event-stream");
+  headers.set("Cache-Control", "no-cache");
+  while (true) {
+    std::vector<Event*> events{&job.answered(), &call.exchange.client_gone()};
+    const std::optional<std::size_t> which = co_await wait_any(std::move(events), every);
+    if (which) co_return;
+    if (!call.exchange.began()) {
+      http::ResponseHead head{200, headers};
+      const Status begun = co_await call.exchange.begin(std::move(head));
+      if (!begun) co_return;
+    }
+    std::string comment = progress_comment("waiting for", name);
+    const Status sent = co_await call.exchange.write(std::move(comment));
+    if (!sent) co_return;
+  }
+}
+
+}  // namespace berth::gateway
