@@ -33,6 +33,25 @@ struct ImageOptions {
   std::vector<std::string> prompt;
 };
 
+struct LeaseOptions {
+  std::string vram;  ///< amounts as they were given; Berth reads them
+  std::string ram;
+  std::vector<std::string> bytes;  ///< POOL=AMOUNT
+  std::optional<std::int64_t> device;
+  std::string job_class;
+  std::string max;
+  std::string name;  ///< "": the command's
+  std::vector<std::string> command;
+};
+
+struct HoldOptions {
+  std::vector<std::string> servers;
+  bool exclusive = false;
+  std::string max;
+  std::string name;
+  std::vector<std::string> command;
+};
+
 int up(const Common& common, const UpOptions& options);
 int down(const Common& common);
 int status(const Common& common);
@@ -44,5 +63,11 @@ int logs(const Common& common, const std::string& server, int lines);
 int replay(const Common& common, const std::string& file);
 int chat(const Common& common, const ChatOptions& options);
 int image(const Common& common, const ImageOptions& options);
+int lease_run(const Common& common, const LeaseOptions& options);
+int lease_status(const Common& common);
+int hold(const Common& common, const HoldOptions& options);
+
+/// Returns the leases and holds as a table, each line at most 80 columns wide.
+std::string leases_table(const std::vector<client::LeaseInfo>& leases);
 
 }  // namespace berth::cli
