@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "arguments.h"
 
+#include <algorithm>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -23,6 +25,8 @@ struct Arguments {
   SimulateOptions simulate;
   ChatOptions chat;
   ImageOptions image;
+  LeaseOptions lease;
+  HoldOptions hold;
   std::function<int()> chosen;
 };
 
@@ -137,6 +141,62 @@ void add_image(CLI::App& app, Arguments& arguments) {
   command->add_option("prompt", options.prompt, "What to draw")->required();
 }
 
+CLI::App* add_limit(CLI::App* command, std::string& max, std::string& name, const char* otherwise) {
+  command->add_option("--max", max,
+                      std::string("Longest time: 30m, 2h, none; default: ") + otherwise);
+  command->add_option("--name", name, "Who it is, for people; default: the command's name");
+  command->footer("The command stands behind --, for example: -- python3 train.py");
+  return command;
+}
+
+void add_lease(CLI::App& app, Arguments& arguments) {
+  LeaseOptions& options = arguments.lease;
+  CLI::App* lease = app.add_subcommand("lease", "Memory for a program that Berth does not run");
+  lease->fallthrough()->require_subcommand(1);
+  CLI::App* command = add(*lease, "run", "Run a command while it has the memory", arguments,
+                          [&] { return lease_run(arguments.common, options); });
+  command->add_option("--vram", options.vram, "Of pool gpu0.vram: 20GiB");
+  command->add_option("--device", options.device, "Of pool gpuN.vram");
+  command->add_option("--ram", options.ram, "Of pool ram: 8GiB");
+  command->add_option("--bytes", options.bytes, "Of any pool: POOL=8GiB")->allow_extra_args(false);
+  command->add_option("--class", options.job_class, "video, image, chat or batch; default: video");
+  add_limit(command, options.max, options.name, "30m");
+  add(*lease, "status", "Show leases and holds", arguments,
+      [&] { return lease_status(arguments.common); });
+}
+
+void add_hold(CLI::App& app, Arguments& arguments) {
+  HoldOptions& options = arguments.hold;
+  CLI::App* command = add(app, "hold", "Run a command while servers stay and rivals wait",
+                          arguments, [&] { return hold(arguments.common, options); });
+  command->add_option("server", options.servers, "Names of servers")->required();
+  command->add_flag("--exclusive", options.exclusive, "Every other server that may leave is out");
+  add_limit(command, options.max, options.name, "none");
+}
+
+/// The first word that is no option: the command.
+std::string first_word(const std::vector<std::string>& words) {
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == "-c" || words[i] == "--config") {
+      ++i;
+    } else if (!words[i].starts_with('-')) {
+      return words[i];
+    }
+  }
+  return "";
+}
+
+/// Takes the command behind "--" of `lease` and `hold` off the words: CLI11 would take it for more
+/// names of servers.
+std::vector<std::string> take_command(std::vector<std::string>& words) {
+  const auto mark = std::find(words.begin(), words.end(), "--");
+  const std::string first = first_word({words.begin(), mark});
+  if (mark == words.end() || (first != "lease" && first != "hold")) return {};
+  std::vector<std::string> command(mark + 1, words.end());
+  words.erase(mark, words.end());
+  return command;
+}
+
 /// CLI11 only says that a command is missing where an unknown one was given.
 std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
   const std::vector<std::string> unknown = app.remaining();
@@ -160,8 +220,14 @@ int run_command_line(int count, const char* const* arguments_given) {
   add_simulate(app, arguments);
   add_chat(app, arguments);
   add_image(app, arguments);
+  add_lease(app, arguments);
+  add_hold(app, arguments);
+  std::vector<std::string> words(arguments_given + 1, arguments_given + count);
+  arguments.lease.command = take_command(words);
+  arguments.hold.command = arguments.lease.command;
   try {
-    app.parse(count, arguments_given);
+    std::reverse(words.begin(), words.end());  // as CLI11 wants them
+    app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
     // Help and version are "errors" of status 0.
     if (error.get_exit_code() == 0) return app.exit(error);

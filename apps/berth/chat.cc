@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // `berth chat`: one message, the answer as it comes.
-#include <unistd.h>
-
 #include <cstdio>
 #include <iostream>
 #include <iterator>
@@ -38,7 +36,7 @@ http::Request request_for(const ChatOptions& options, bool stream) {
   request.method = "POST";
   request.target = "/v1/chat/completions";
   request.headers.set("Content-Type", "application/json");
-  request.headers.set("X-Berth-Client", fmt::format("berth chat, pid {}", ::getpid()));
+  identify(request, "chat");
   request.body = json::serialize(body);
   return request;
 }

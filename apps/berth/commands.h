@@ -44,6 +44,25 @@ struct SimulateOptions {
   std::vector<std::string> policies = {"berth", "fifo", "affinity", "broker"};
 };
 
+struct LeaseOptions {
+  std::string vram;  ///< amounts as they were given; Berth reads them
+  std::string ram;
+  std::vector<std::string> bytes;  ///< POOL=AMOUNT
+  std::optional<std::int64_t> device;
+  std::string job_class;
+  std::string max;
+  std::string name;  ///< "": the command's
+  std::vector<std::string> command;
+};
+
+struct HoldOptions {
+  std::vector<std::string> servers;
+  bool exclusive = false;
+  std::string max;
+  std::string name;
+  std::vector<std::string> command;
+};
+
 int up(const Common& common, const UpOptions& options);
 int down(const Common& common);
 int status(const Common& common);
@@ -56,5 +75,11 @@ int replay(const Common& common, const std::string& file);
 int simulate(const Common& common, const SimulateOptions& options);
 int chat(const Common& common, const ChatOptions& options);
 int image(const Common& common, const ImageOptions& options);
+int lease_run(const Common& common, const LeaseOptions& options);
+int lease_status(const Common& common);
+int hold(const Common& common, const HoldOptions& options);
+
+/// Returns the leases and holds as a table, each line at most 80 columns wide.
+std::string leases_table(const std::vector<client::LeaseInfo>& leases);
 
 }  // namespace berth::cli

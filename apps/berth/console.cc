@@ -114,6 +114,12 @@ std::string time_of_day(WallTime at) {
                      at.unix_ms % 1000);
 }
 
+void identify(http::Request& request, std::string_view command) {
+  request.headers.set("X-Berth-Client", fmt::format("berth {}, pid {}", command, ::getpid()));
+  const char* hold = std::getenv("BERTH_HOLD");
+  if (hold != nullptr && *hold != '\0') request.headers.set("X-Berth-Hold", hold);
+}
+
 int converse(const Common& common, const Conversation& conversation) {
   const Result<std::string> state_dir = find_state_dir(common);
   if (!state_dir) return report(state_dir.error(), common.json);

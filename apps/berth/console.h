@@ -44,6 +44,9 @@ void say(std::string_view text);
 /// Returns the local time of day: "14:03:59.120".
 std::string time_of_day(WallTime at);
 
+/// Says who asks, `berth COMMAND` with its pid, and in which hold it was started (BERTH_HOLD).
+void identify(http::Request& request, std::string_view command);
+
 /// A conversation of a command with Berth: returns the exit status.
 using Conversation = std::function<Task<int>(client::Client*)>;
 

@@ -47,7 +47,7 @@ http::Request request_for(const ImageOptions& options) {
   request.method = "POST";
   request.target = "/v1/images/generations";
   request.headers.set("Content-Type", "application/json");
-  request.headers.set("X-Berth-Client", fmt::format("berth image, pid {}", ::getpid()));
+  identify(request, "image");
   request.body = json::serialize(body);
   return request;
 }

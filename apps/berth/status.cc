@@ -94,6 +94,7 @@ std::string text_of(const DaemonStatus& status) {
                        servers);
   text += "\n" + render_table({{"POOL"}, {"USED", true}, {"LIMIT", true}, {"CAPACITY", true}, {""}},
                               pools);
+  if (!status.leases.empty()) text += "\n" + leases_table(status.leases);
   return text;
 }
 

@@ -19,6 +19,7 @@ constexpr auto kUnits = std::to_array<Unit>({
     {"ms", 1ms},
     {"s", 1s},
     {"min", 1min},
+    {"m", 1min},
     {"h", 1h},
 });
 

@@ -37,7 +37,7 @@ inline std::int64_t milliseconds(Duration d) {
   return std::chrono::floor<std::chrono::milliseconds>(d).count();
 }
 
-/// Reads "250ms", "3s", "1.5s", "10min", "2h".
+/// Reads "250ms", "3s", "1.5s", "10min" or "10m", "2h".
 /// Errors: bad_request with the text and the forms that are understood.
 Result<Duration> parse_duration(std::string_view text);
 

@@ -10,6 +10,7 @@ TEST(Time, ReadsLengthsWithUnits) {
   EXPECT_EQ(parse_duration("250ms").value(), Duration{250ms});
   EXPECT_EQ(parse_duration("1.5s").value(), Duration{1500ms});
   EXPECT_EQ(parse_duration("10min").value(), Duration{10min});
+  EXPECT_EQ(parse_duration("10m").value(), Duration{10min});
 }
 
 TEST(Time, RefusesWhatIsNotALengthAndSaysWhatIs) {

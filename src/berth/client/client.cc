@@ -146,15 +146,47 @@ Task<Result<std::string>> Client::main_address() {
 Task<Result<std::unique_ptr<EventStream>>> Client::events(std::optional<std::uint64_t> after) {
   std::string target = "/api/v1/events";
   if (after) target += fmt::format("?after={}", *after);
-  auto call = co_await open(request_for("GET", std::move(target)));
+  auto call = co_await open_stream(request_for("GET", std::move(target)));
+  if (!call) co_return fail(call.error());
+  co_return std::make_unique<EventStream>(std::move(*call));
+}
+
+Task<Result<std::unique_ptr<http::Call>>> Client::open_stream(http::Request request) {
+  auto call = co_await open(std::move(request));
   if (!call) co_return fail(call.error());
   const Result<http::ResponseHead> head = co_await (*call)->head();
   if (!head) co_return fail(head.error());
-  if (head->status != 200) {
-    Result<std::string> body = co_await body_of(call->get());
-    co_return fail(read_error(head->status, body.value_or("")));
-  }
-  co_return std::make_unique<EventStream>(std::move(*call));
+  if (head->status == 200) co_return std::move(*call);
+  Result<std::string> body = co_await body_of(call->get());
+  co_return fail(read_error(head->status, body.value_or("")));
+}
+
+Task<Result<LeaseNews>> LeaseStream::next() {
+  const Result<std::optional<std::string>> piece = co_await call_->read();
+  if (!piece) co_return fail(piece.error());
+  if (!*piece) co_return fail(ErrorCode::server_gone, "Berth went down");
+  Result<LeaseNews> news = read_lease_news(**piece);  // each line is a chunk
+  co_return news;
+}
+
+Task<Result<std::string>> Client::leases() {
+  return get("/api/v1/leases");
+}
+Task<Result<std::unique_ptr<LeaseStream>>> Client::lease(http::Request request) {
+  request.target = "/api/v1/leases";
+  return claim(std::move(request));
+}
+Task<Result<std::unique_ptr<LeaseStream>>> Client::hold(http::Request request) {
+  request.target = "/api/v1/holds";
+  return claim(std::move(request));
+}
+
+Task<Result<std::unique_ptr<LeaseStream>>> Client::claim(http::Request request) {
+  request.method = "POST";
+  request.headers.set("Content-Type", "application/json");
+  auto call = co_await open_stream(std::move(request));
+  if (!call) co_return fail(call.error());
+  co_return std::make_unique<LeaseStream>(std::move(*call));
 }
 
 }  // namespace berth::client

@@ -34,6 +34,21 @@ class EventStream {
   bool closed_ = false;
 };
 
+/// A lease or hold. It lives as long as the stream: close() gives it back.
+class LeaseStream {
+ public:
+  explicit LeaseStream(std::unique_ptr<http::Call> call) : call_(std::move(call)) {}
+
+  /// Waits for the next news: "waiting" perhaps, "granted", "revoked" or "refused", of which the
+  /// last two are the end.
+  /// Errors: server_gone when Berth ends; cancelled after close().
+  Task<Result<LeaseNews>> next();
+  void close() { call_->close(); }
+
+ private:
+  std::unique_ptr<http::Call> call_;
+};
+
 /// Speaks to the Berth that owns a state directory, over its control socket.
 ///
 /// Replies are returned as the JSON text that was sent, for programs; replies.h reads them.
@@ -53,6 +68,11 @@ class Client {
   Task<Result<std::string>> clear(std::string server);
   Task<Result<std::string>> explain(int limit);
   Task<Result<std::string>> logs(std::string server, int lines);
+  Task<Result<std::string>> leases();
+  /// `request.body`: the JSON of POST /api/v1/leases or /api/v1/holds; its headers may say who
+  /// asks, and in which hold. Errors: also what is refused at once.
+  Task<Result<std::unique_ptr<LeaseStream>>> lease(http::Request request);
+  Task<Result<std::unique_ptr<LeaseStream>>> hold(http::Request request);
   /// Returns as soon as Berth has heard it.
   Task<Result<std::string>> shut_down();
 
@@ -69,6 +89,9 @@ class Client {
  private:
   Task<Result<std::string>> get(std::string target);
   Task<Result<std::string>> post(std::string target);
+  /// Opens a stream. Errors: also what the reply says if its status is not 200.
+  Task<Result<std::unique_ptr<http::Call>>> open_stream(http::Request request);
+  Task<Result<std::unique_ptr<LeaseStream>>> claim(http::Request request);
   Error explained(Error error) const;
 
   Executor executor_;

@@ -50,6 +50,24 @@ TEST(Replies, AStatusIsReadAndWhatIsUnknownOrMissingDoesNoHarm) {
   EXPECT_FALSE(read_status("[]"));
 }
 
+TEST(Replies, LeasesAreReadWithTheirHolders) {
+  const auto leases = read_leases(
+      R"({"leases":[{"job":7,"kind":"lease","state":"releasing","holder":"train.py",
+          "bytes":{"ram":5},"since_ms":3000,"limit_ms":null,"seen_bytes":4,
+          "processes":[{"pid":4711,"program":"python3","bytes":4}]},
+         {"job":8,"kind":"hold","servers":["chat"],"exclusive":true,"limit_ms":1000}]})");
+  ASSERT_TRUE(leases);
+  const LeaseInfo& lease = leases->at(0);
+  EXPECT_EQ(lease.job, 7);
+  EXPECT_THAT(lease.bytes, ElementsAre(testing::Pair("ram", Bytes{5})));
+  EXPECT_THAT(lease.processes, ElementsAre("python3 (pid 4711)"));
+  EXPECT_EQ(lease.seen, Bytes{4});
+  EXPECT_FALSE(lease.limit);
+  EXPECT_THAT(leases->at(1).servers, ElementsAre("chat"));
+  EXPECT_TRUE(leases->at(1).exclusive);
+  EXPECT_EQ(leases->at(1).limit, Duration{1s});
+}
+
 TEST(Replies, ARecordIsReadAsItStandsInTheJournal) {
   const auto record = read_record(R"({"n":9,"wall_ms":2,"kind":"progress","name":"diffusion",)"
                                   R"("server":"image","step":3,"steps":8})");
@@ -84,6 +102,10 @@ class ClientTest : public testing::Test {
   }
   static Task<void> answer(ClientTest* test, http::Exchange* exchange) {
     test->asked_ = exchange->request().method + " " + exchange->request().target;
+    if (test->behave_ != nullptr) {
+      co_await test->behave_(exchange);
+      co_return;
+    }
     const Status sent = co_await exchange->respond(test->reply_);
     static_cast<void>(sent);
   }
@@ -93,6 +115,7 @@ class ClientTest : public testing::Test {
   std::unique_ptr<http::Server> server_;
   http::Response reply_{.status = 200, .headers = {}, .body = R"({"address":"http://a:1"})"};
   std::string asked_;
+  Task<void> (*behave_)(http::Exchange*) = nullptr;  ///< null: `reply_` is the answer
 };
 
 TEST_F(ClientTest, WithoutABerthTheNextStepIsSaid) {
@@ -144,6 +167,50 @@ TEST_F(ClientTest, EventsComeOneByOneUntilTheStreamIsClosed) {
   Client client(loop_.executor(), folder_);
   EXPECT_EQ(run_on(loop_, read_all_records(&client)), "4 5 closed");
   EXPECT_EQ(asked_, "GET /api/v1/events?after=3");
+}
+
+/// Tells the lines of a lease's stream, one chunk each.
+Task<void> grant_and_revoke(http::Exchange* exchange) {
+  http::ResponseHead head;
+  Status sent = co_await exchange->begin(std::move(head));
+  sent = co_await exchange->write("{\"state\":\"waiting\",\"job\":7}\n");
+  sent = co_await exchange->write(
+      "{\"state\":\"granted\",\"job\":7,\"environment\":{\"BERTH_LEASE\":\"x\"}}\n");
+  sent = co_await exchange->write(
+      "{\"state\":\"revoked\",\"job\":7,\"error\":{\"code\":\"deadline\",\"message\":\"late\"}}\n");
+  sent = co_await exchange->finish();
+}
+
+Task<std::string> read_lease(Client* client) {
+  http::Request request;
+  request.body = R"({"ram":1})";
+  auto stream = co_await client->lease(std::move(request));
+  if (!stream) co_return std::string(name(stream.error().code));
+  std::string text;
+  while (true) {
+    const auto news = co_await (*stream)->next();
+    if (!news) co_return text + std::string(name(news.error().code));
+    text += news->state + " ";
+    for (const auto& [variable, value] : news->environment)
+      text += variable + "=" + value + " ";
+    if (news->state == "revoked") text += news->error.message + " ";
+  }
+}
+
+TEST_F(ClientTest, ALeaseIsToldFromItsGrantToItsEnd) {
+  behave_ = grant_and_revoke;
+  serve();
+  Client client(loop_.executor(), folder_);
+  EXPECT_EQ(run_on(loop_, read_lease(&client)),
+            "waiting granted BERTH_LEASE=x revoked late server_gone");
+  EXPECT_EQ(asked_, "POST /api/v1/leases");
+}
+
+TEST_F(ClientTest, ALeaseThatIsRefusedAtOnceIsAnError) {
+  serve();
+  reply_ = http::error_response({ErrorCode::does_not_fit, "never"});
+  Client client(loop_.executor(), folder_);
+  EXPECT_EQ(run_on(loop_, read_lease(&client)), "does_not_fit");
 }
 
 TEST_F(ClientTest, TheEndOfBerthIsTheEndOfItsEvents) {

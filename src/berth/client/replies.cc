@@ -54,6 +54,16 @@ Result<json::object> object_in(std::string_view text) {
   return fail(ErrorCode::upstream, "Berth's reply is no JSON object; is it the same version?");
 }
 
+Error error_in(const json::object& details) {
+  const Members members(details);
+  std::string code;
+  Error error{ErrorCode::upstream, "no reason is given"};
+  members.take("code", code);
+  members.take("message", error.message);
+  error.code = error_code_from_name(code).value_or(ErrorCode::upstream);
+  return error;
+}
+
 /// Calls `each` for every object in the array of that name.
 template <class Call>
 void for_each(const json::object& object, std::string_view key, Call each) {
@@ -62,6 +72,22 @@ void for_each(const json::object& object, std::string_view key, Call each) {
   for (const json::value& value : list->get_array()) {
     if (value.is_object()) each(value.get_object());
   }
+}
+
+/// Returns the object of that name, an empty one if there is none.
+json::object object_at(const json::object& object, std::string_view key) {
+  const json::value* value = object.if_contains(key);
+  return value != nullptr && value->is_object() ? value->get_object() : json::object();
+}
+
+std::vector<std::string> strings_at(const json::object& object, std::string_view key) {
+  std::vector<std::string> strings;
+  const json::value* list = object.if_contains(key);
+  if (list == nullptr || !list->is_array()) return strings;
+  for (const json::value& value : list->get_array()) {
+    if (value.is_string()) strings.emplace_back(value.get_string());
+  }
+  return strings;
 }
 
 std::optional<Duration> milliseconds_in(const Members& members, std::string_view key) {
@@ -106,6 +132,31 @@ PoolInfo pool_in(const json::object& object) {
   return pool;
 }
 
+LeaseInfo lease_in(const json::object& object) {
+  const Members members(object);
+  LeaseInfo lease;
+  lease.job = members.number("job").value_or(0);
+  members.take("kind", lease.kind);
+  members.take("state", lease.state);
+  members.take("holder", lease.holder);
+  for (const auto& [pool, bytes] : object_at(object, "bytes")) {
+    if (bytes.is_int64()) lease.bytes.emplace_back(std::string(pool), Bytes{bytes.get_int64()});
+  }
+  lease.servers = strings_at(object, "servers");
+  members.take("exclusive", lease.exclusive);
+  lease.since = milliseconds_in(members, "since_ms").value_or(Duration{0});
+  lease.limit = milliseconds_in(members, "limit_ms");
+  members.take("seen_bytes", lease.seen);
+  for_each(object, "processes", [&](const json::object& each) {
+    const Members process(each);
+    std::string program;
+    process.take("program", program);
+    lease.processes.push_back(
+        fmt::format("{} (pid {})", program, process.number("pid").value_or(0)));
+  });
+  return lease;
+}
+
 RecordInfo record_in(const json::object& object) {
   const Members members(object);
   RecordInfo record;
@@ -136,6 +187,8 @@ Result<DaemonStatus> read_status(std::string_view text) {
            [&](const json::object& each) { status.servers.push_back(server_in(each)); });
   for_each(*object, "pools",
            [&](const json::object& each) { status.pools.push_back(pool_in(each)); });
+  for_each(*object, "leases",
+           [&](const json::object& each) { status.leases.push_back(lease_in(each)); });
   return status;
 }
 
@@ -163,13 +216,29 @@ Result<std::vector<RecordInfo>> read_records(std::string_view text) {
 Result<std::vector<std::string>> read_lines(std::string_view text) {
   const Result<json::object> object = object_in(text);
   if (!object) return fail(object.error());
-  std::vector<std::string> lines;
-  const json::value* list = object->if_contains("lines");
-  if (list == nullptr || !list->is_array()) return lines;
-  for (const json::value& value : list->get_array()) {
-    if (value.is_string()) lines.emplace_back(value.get_string());
+  return strings_at(*object, "lines");
+}
+
+Result<std::vector<LeaseInfo>> read_leases(std::string_view text) {
+  const Result<json::object> object = object_in(text);
+  if (!object) return fail(object.error());
+  std::vector<LeaseInfo> leases;
+  for_each(*object, "leases", [&](const json::object& each) { leases.push_back(lease_in(each)); });
+  return leases;
+}
+
+Result<LeaseNews> read_lease_news(std::string_view text) {
+  const Result<json::object> object = object_in(text);
+  if (!object) return fail(object.error());
+  const Members members(*object);
+  LeaseNews news;
+  members.take("state", news.state);
+  news.job = members.number("job").value_or(0);
+  for (const auto& [name, value] : object_at(*object, "environment")) {
+    if (value.is_string()) news.environment.emplace(name, std::string(value.get_string()));
   }
-  return lines;
+  if (object->contains("error")) news.error = error_in(object_at(*object, "error"));
+  return news;
 }
 
 Error read_error(int status, std::string_view body) {
@@ -177,12 +246,7 @@ Error read_error(int status, std::string_view body) {
   const Result<json::object> object = object_in(body);
   const json::value* details = object ? object->if_contains("error") : nullptr;
   if (details == nullptr || !details->is_object()) return error;
-  const Members members(details->get_object());
-  std::string code;
-  members.take("code", code);
-  members.take("message", error.message);
-  error.code = error_code_from_name(code).value_or(ErrorCode::upstream);
-  return error;
+  return error_in(details->get_object());
 }
 
 }  // namespace berth::client

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "berth/base/bytes.h"
@@ -44,6 +46,29 @@ struct PoolInfo {
   Bytes promised;
 };
 
+/// A lease or hold: waiting, granted, or releasing (over, and not everything of it is gone).
+struct LeaseInfo {
+  std::int64_t job = 0;
+  std::string kind;   ///< lease, hold
+  std::string state;  ///< waiting, granted, releasing
+  std::string holder;
+  std::vector<std::pair<std::string, Bytes>> bytes;  ///< of a lease, by pool
+  std::vector<std::string> servers;                  ///< of a hold
+  bool exclusive = false;
+  Duration since{0};
+  std::optional<Duration> limit;
+  std::optional<Bytes> seen;           ///< what its processes hold
+  std::vector<std::string> processes;  ///< who holds that: "python3 (pid 4711)"
+};
+
+/// One line of the stream that a lease or hold lives by.
+struct LeaseNews {
+  std::string state;  ///< waiting, granted, refused, revoked
+  std::int64_t job = 0;
+  std::map<std::string, std::string> environment;  ///< of granted: for its holder's processes
+  Error error;                                     ///< of refused and revoked
+};
+
 struct DaemonStatus {
   std::string version;
   std::int64_t pid = 0;
@@ -52,6 +77,7 @@ struct DaemonStatus {
   Duration uptime{0};
   std::vector<ServerInfo> servers;
   std::vector<PoolInfo> pools;
+  std::vector<LeaseInfo> leases;
 };
 
 /// One line of the story. See host::Record.
@@ -73,6 +99,8 @@ Result<ServerInfo> read_server(std::string_view json);
 Result<RecordInfo> read_record(std::string_view json);
 Result<std::vector<RecordInfo>> read_records(std::string_view json);
 Result<std::vector<std::string>> read_lines(std::string_view json);
+Result<std::vector<LeaseInfo>> read_leases(std::string_view json);
+Result<LeaseNews> read_lease_news(std::string_view json);
 
 /// Returns the error that a reply with that status and envelope stands for.
 Error read_error(int status, std::string_view body);

@@ -88,6 +88,12 @@ Task<void> serve_status(Call call) {
   co_await send(call.exchange, std::move(reply));
 }
 
+Task<void> serve_leases(Call call) {
+  co_await call.host().refresh();
+  http::Response reply = json_reply(leases_json(call.host().status()));
+  co_await send(call.exchange, std::move(reply));
+}
+
 /// Starts or stops a server and waits until it is so, unless the client says `wait=0`.
 Task<void> serve_wish(Call call, What what, ServerId server) {
   call.host().user_asked(what, server);
@@ -192,9 +198,14 @@ Task<void> serve_control(Call call) {
     case Act::clear_saved_state:
       co_await serve_wish(call, What::clear_saved_state, server);
       break;
+    case Act::leases:
+      co_await serve_leases(call);
+      break;
     case Act::shut_down:
       co_await serve_shut_down(call);
       break;
+    case Act::lease:
+    case Act::hold:
     case Act::relay:
     case Act::models:
     case Act::health:

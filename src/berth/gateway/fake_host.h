@@ -23,6 +23,7 @@ struct JobScript {
   Event decided;  ///< set it: the job is granted, or refused with `refusal`
   std::optional<Error> refusal;
   std::optional<std::int64_t> retry_after;
+  std::map<std::string, std::string> environment{{"BERTH_LEASE", "secret"}};
   bool withdrawn = false;
   std::optional<core::JobEnd> how;
   Event over;  ///< ended or withdrawn while it waited
@@ -87,6 +88,7 @@ class FakeJob final : public host::Job {
   JobId id() const override { return script_.id; }
   ServerId server() const override { return script_.given_to; }
   Event& answered() override { return script_.decided; }
+  std::map<std::string, std::string> environment() const override { return script_.environment; }
   Task<Status> granted(Event& gone) override {
     std::vector<Event*> events{&script_.decided, &gone};
     const std::optional<std::size_t> which = co_await wait_any(std::move(events));
@@ -139,7 +141,9 @@ class FakeHost final : public host::Host {
       script->earlier_were_over = script->earlier_were_over && earlier->over.is_set();
     jobs.push_back(std::move(script));
     submitted.set();
-    return std::make_unique<FakeJob>(*jobs.back(), fake_adapter(jobs.back()->given_to));
+    const bool is_lease = request.server == core::kNoServer;
+    return std::make_unique<FakeJob>(*jobs.back(),
+                                     fake_adapter(is_lease ? ServerId{0} : jobs.back()->given_to));
   }
   void user_asked(core::UserAsked::What what, ServerId server) override {
     asked.emplace_back(what, server);
@@ -194,6 +198,11 @@ class FakeHost final : public host::Host {
   Task<void> shut_down() override { co_return; }
 
   core::Server& server(ServerId id) { return state_.server(id); }
+  core::State& state() { return state_; }
+  void pools(const std::vector<std::string>& names) {
+    for (const std::string& name : names)
+      config_.core.pools.push_back({.name = name, .capacity = 8_GiB});
+  }
 
   bool grants_at_once = true;
   std::optional<Error> refusal;

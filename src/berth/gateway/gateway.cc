@@ -13,6 +13,7 @@
 #include "berth/gateway/door.h"
 #include "berth/gateway/errors.h"
 #include "berth/gateway/jobs.h"
+#include "berth/gateway/leases.h"
 #include "berth/gateway/models.h"
 #include "berth/gateway/reads.h"
 
@@ -58,8 +59,13 @@ Task<void> serve_route(Call call) {
     case Act::start:
     case Act::stop:
     case Act::clear_saved_state:
+    case Act::leases:
     case Act::shut_down:
       co_await serve_control(call);
+      break;
+    case Act::lease:
+    case Act::hold:
+      co_await serve_lease(call);
       break;
   }
 }

@@ -35,6 +35,7 @@ constexpr int kUnsentMax = 3;
 constexpr std::string_view kJobHeader = "X-Berth-Job";
 constexpr std::string_view kServerHeader = "X-Berth-Server";
 constexpr std::string_view kParentHeader = "X-Berth-Parent";
+constexpr std::string_view kHoldHeader = "X-Berth-Hold";
 constexpr std::size_t kHeaderShown = 40;
 
 /// What a job needs until its work is over. The handler may be gone by then, and the client too.
@@ -63,36 +64,32 @@ struct Running {
 // Shared by the handler, which needs the job's spool to the end of the relay, and by end_job().
 using RunningPtr = std::shared_ptr<Running>;
 
-std::string client_of(const http::Request& request) {
-  const std::optional<std::string_view> name = request.headers.get("X-Berth-Client");
-  if (name) return std::string(*name);
-  const std::string_view agent = request.headers.get("User-Agent").value_or("");
-  return std::string(agent.substr(0, agent.find(' ')));
-}
-
-/// The job that waits for this request: a number that a reply carried in X-Berth-Job.
-/// Errors: bad_request, naming the header.
-Result<std::optional<JobId>> parent_of(const http::Request& request) {
-  const std::optional<std::string_view> text = request.headers.get(kParentHeader);
+/// The number of a job that the header names. Errors: bad_request, naming the header and `whose`.
+Result<std::optional<JobId>> job_in(const http::Request& request, std::string_view header,
+                                    std::string_view whose) {
+  const std::optional<std::string_view> text = request.headers.get(header);
   if (!text) return std::optional<JobId>{};
   std::uint64_t value = 0;
   const char* end = text->data() + text->size();
   const auto [at, errc] = std::from_chars(text->data(), end, value);
   if (errc != std::errc{} || at != end) {
-    return fail(ErrorCode::bad_request,
-                fmt::format("{} is \"{}\"; it takes the number that the caller's reply carries in "
-                            "{}",
-                            kParentHeader, text->substr(0, kHeaderShown), kJobHeader));
+    return fail(ErrorCode::bad_request, fmt::format("{} is \"{}\"; it takes the number {}", header,
+                                                    text->substr(0, kHeaderShown), whose));
   }
   return std::optional(JobId{value});
+}
+
+Result<std::optional<JobId>> parent_of(const http::Request& request) {
+  return job_in(request, kParentHeader, "that the caller's reply carries in X-Berth-Job");
 }
 
 /// Takes out what is between the client and us: credentials, cookies, and what makes a server talk
 /// to web pages or compress.
 void strip_for_server(http::Headers& headers) {
   constexpr std::string_view kDropped[] = {
-      "Authorization", "X-Api-Key", "Cookie",         "Accept-Encoding", "Origin",
-      "Referer",       "Host",      "X-Berth-Client", "X-Berth-Parent",  kProgressHeader};
+      "Authorization",  "X-Api-Key",    "Cookie",       "Accept-Encoding",
+      "Origin",         "Referer",      "Host",         "X-Berth-Client",
+      "X-Berth-Parent", "X-Berth-Hold", kProgressHeader};
   http::remove_hop_by_hop(headers);
   for (const std::string_view name : kDropped)
     headers.remove(name);
@@ -244,15 +241,18 @@ Task<Outcome> run_job(Call call, RunningPtr running, std::optional<Duration> pro
 /// What the client's headers say.
 struct Wishes {
   std::optional<JobId> parent;
+  std::optional<JobId> hold;
   std::optional<Duration> progress;
 };
 
 Result<Wishes> wishes_of(const Call& call) {
   const auto parent = parent_of(call.exchange.request());
   if (!parent) return fail(parent.error());
+  const auto hold = hold_of(call);
+  if (!hold) return fail(hold.error());
   const auto progress = progress_of(call.route(), call.exchange.request());
   if (!progress) return fail(progress.error());
-  return Wishes{*parent, *progress};
+  return Wishes{*parent, *hold, *progress};
 }
 
 RunningPtr submit(const Call& call, ServerId server, const Wishes& wishes) {
@@ -260,6 +260,7 @@ RunningPtr submit(const Call& call, ServerId server, const Wishes& wishes) {
                           .job_class = call.host().config().core.servers.at(server.value).job_class,
                           .client = client_of(call.exchange.request()),
                           .parent = wishes.parent,
+                          .hold = wishes.hold,
                           .kept_alive = wishes.progress.has_value()};
   return std::make_shared<Running>(call.context, call.host().submit(std::move(wanted)));
 }
@@ -289,6 +290,25 @@ Task<void> serve(Call call, ServerId server, Wishes wishes) {
 }
 
 }  // namespace
+
+std::string client_of(const http::Request& request) {
+  const std::optional<std::string_view> name = request.headers.get("X-Berth-Client");
+  if (name) return std::string(*name);
+  const std::string_view agent = request.headers.get("User-Agent").value_or("");
+  return std::string(agent.substr(0, agent.find(' ')));
+}
+
+Result<std::optional<JobId>> hold_of(const Call& call) {
+  const auto hold = job_in(call.exchange.request(), kHoldHeader,
+                           "of a hold, which its commands find in BERTH_HOLD");
+  if (!hold || !*hold) return hold;
+  const auto& jobs = call.host().state().jobs;
+  const auto found = jobs.find(**hold);
+  if (found != jobs.end() && found->second.kind == core::JobKind::hold) return hold;
+  return fail(ErrorCode::conflict,
+              fmt::format("there is no hold {} (any more); ask for one, or leave {} out",
+                          (*hold)->value, kHoldHeader));
+}
 
 Task<void> serve_job(Call call) {
   const config::Config& config = call.host().config();

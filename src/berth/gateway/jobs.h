@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
+#include <string>
+
+#include "berth/base/result.h"
 #include "berth/gateway/context.h"
 
 namespace berth::gateway {
@@ -11,5 +15,13 @@ namespace berth::gateway {
 /// The job ends when the server has really stopped working for it, which is before a slow client
 /// has read everything, and after a client that left.
 Task<void> serve_job(Call call);
+
+/// Returns who asks, for people: X-Berth-Client, else the program of User-Agent.
+std::string client_of(const http::Request& request);
+
+/// Returns the hold that the request belongs to: the number in X-Berth-Hold.
+/// Errors: bad_request; conflict if that hold was revoked or given back: whoever relies on it must
+///   know, and would else wait for others.
+Result<std::optional<JobId>> hold_of(const Call& call);
 
 }  // namespace berth::gateway

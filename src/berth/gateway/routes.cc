@@ -29,6 +29,10 @@ constexpr Route named(std::string_view method, std::string_view path, Act act,
   return {method, path, act, entrances, Serves::any, ModelAt::path, ErrorForm::openai};
 }
 
+constexpr Route owned(std::string_view path, Act act) {
+  return {"POST", path, act, kOwner, Serves::any, ModelAt::none, ErrorForm::openai};
+}
+
 constexpr std::array kRoutes{
     llm("/v1/chat/completions"),
     llm("/v1/completions"),
@@ -53,12 +57,14 @@ constexpr std::array kRoutes{
     read("/api/v1/status", Act::status, kReaders),
     read("/api/v1/explain", Act::explain, kReaders),
     read("/api/v1/events", Act::events, kReaders),
+    read("/api/v1/leases", Act::leases, kReaders),
     named("GET", "/api/v1/servers/{name}/logs", Act::logs, kReaders),
     named("POST", "/api/v1/servers/{name}/start", Act::start, kOwner),
     named("POST", "/api/v1/servers/{name}/stop", Act::stop, kOwner),
     named("POST", "/api/v1/servers/{name}/clear-saved-state", Act::clear_saved_state, kOwner),
-    Route{"POST", "/api/v1/shutdown", Act::shut_down, kOwner, Serves::any, ModelAt::none,
-          ErrorForm::openai},
+    owned("/api/v1/leases", Act::lease),
+    owned("/api/v1/holds", Act::hold),
+    owned("/api/v1/shutdown", Act::shut_down),
 };
 
 constexpr std::string_view kPlaceholder = "{name}";

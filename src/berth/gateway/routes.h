@@ -35,6 +35,9 @@ enum class Act : std::uint8_t {
   start,
   stop,
   clear_saved_state,
+  lease,
+  hold,
+  leases,
   shut_down,
 };
 

@@ -52,6 +52,48 @@ boost::json::object pool_object(const host::PoolStatus& pool) {
   return object;
 }
 
+boost::json::object bytes_object(const std::vector<host::NamedShare>& shares) {
+  boost::json::object object;
+  for (const host::NamedShare& share : shares)
+    object[share.pool] = share.bytes.count;
+  return object;
+}
+
+boost::json::array processes_array(const std::vector<core::Holder>& holders) {
+  boost::json::array processes;
+  for (const core::Holder& holder : holders) {
+    Bytes held;
+    for (const core::PoolShare& share : holder.bytes.shares)
+      held += share.bytes;
+    processes.push_back({{"pid", holder.pid}, {"program", holder.program}, {"bytes", held.count}});
+  }
+  return processes;
+}
+
+boost::json::object lease_object(const host::LeaseStatus& lease) {
+  boost::json::object object;
+  object["job"] = lease.job.value;
+  object["kind"] = lease.kind;
+  object["state"] = lease.state;
+  object["holder"] = lease.holder;
+  object["bytes"] = bytes_object(lease.bytes);
+  object["servers"] = boost::json::array(lease.servers.begin(), lease.servers.end());
+  object["exclusive"] = lease.exclusive;
+  object["since_ms"] = milliseconds(lease.since);
+  object["limit_ms"] = nullptr;
+  if (lease.limit) object["limit_ms"] = milliseconds(*lease.limit);
+  object["seen_bytes"] = bytes(lease.seen);
+  object["processes"] = processes_array(lease.processes);
+  return object;
+}
+
+boost::json::array leases_array(const host::HostStatus& status) {
+  boost::json::array leases;
+  for (const host::LeaseStatus& lease : status.leases)
+    leases.push_back(lease_object(lease));
+  return leases;
+}
+
 boost::json::array front_ports(const host::HostStatus& status) {
   boost::json::array ports;
   for (const host::ServerStatus& server : status.servers) {
@@ -82,6 +124,13 @@ std::string status_json(const Context& context, const host::HostStatus& status) 
   for (const host::PoolStatus& pool : status.pools)
     pools.push_back(pool_object(pool));
   object["pools"] = std::move(pools);
+  object["leases"] = leases_array(status);
+  return boost::json::serialize(object);
+}
+
+std::string leases_json(const host::HostStatus& status) {
+  boost::json::object object;
+  object["leases"] = leases_array(status);
   return boost::json::serialize(object);
 }
 

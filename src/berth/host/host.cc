@@ -227,8 +227,10 @@ void HostImpl::take(const core::Dispatch& action) {
   if (!job) return post(core::JobEnded{action.job, core::JobEnd::cancelled});
   job->granted = true;
   job->server = action.server;
+  if (!job->is_request()) grant(job, action);
   step("dispatched", action.server, fmt::format("job {}", action.job.value));
   job->answered.set();
+  if (!job->is_request()) return;
   const auto& limit = core_config_.servers[action.server.value].job_limit;
   if (limit) spawn(executor_, cut_after(job, *limit));
 }
@@ -236,7 +238,7 @@ void HostImpl::take(const core::Dispatch& action) {
 Task<void> HostImpl::cut_after(std::shared_ptr<PendingJob> job, Duration limit) {
   co_await delay(limit);
   if (job->over) co_return;
-  const std::string& server = server_name(job->server);
+  const std::string server = server_name(job->server);
   job->why_cut = Error{
       ErrorCode::deadline,
       fmt::format("\"{}\" did not answer within its job_limit ({}) and was given up; ask again, or "
@@ -248,6 +250,7 @@ Task<void> HostImpl::cut_after(std::shared_ptr<PendingJob> job, Duration limit) 
 void HostImpl::take(const core::Cancel& action) {
   const auto job = pending(action.job);
   if (!job) return;
+  if (!job->is_request()) return revoke(*job, action.reason);
   const core::ServerConfig& server = core_config_.servers[job->server.value];
   job->why_cut = Error{
       ErrorCode::deadline,
@@ -279,7 +282,8 @@ void HostImpl::take(const core::Reject& action) {
 
 void HostImpl::take(const core::Announce& action) {
   keep(journal_->decision(stamp_now(), action, core_config_));
-  const bool displaced = state().server(action.server).displaced.has_value();
+  const bool is_server = action.server.value < slots_.size();
+  const bool displaced = is_server && state().server(action.server).displaced.has_value();
   if (action.reason == core::Reason::gate_closed) {
     step("gate_closed", action.server, "new requests wait");
   }
@@ -309,17 +313,14 @@ Task<core::Measured> HostImpl::sample(EffectId effect) {
     std::optional<ProbeThread::Sample> sample;
   };
   const auto answer = std::make_shared<Answer>();
-  std::vector<pid_t> ids;
-  // A server that still loads holds memory too, long before its move ends.
-  for (std::uint32_t i = 0; i < slots_.size(); ++i) {
-    const process::Process* process = slots_[i]->adapter->process();
-    const bool lives = process != nullptr && process->running();
-    if (lives) note_session(ServerId{i}, state().server(ServerId{i}).generation);
+  std::vector<std::string> tags;
+  std::vector<std::string> ended;  // a lease that ends while /proc is read may not have been seen
+  for (const auto& lease : leases_) {
+    tags.push_back(lease->tag);
+    if (lease->over) ended.push_back(lease->tag);
   }
-  for (const Session& session : sessions_)
-    ids.push_back(session.id);
   const Executor executor = executor_;
-  probe_.read(std::move(ids), [answer, executor](ProbeThread::Sample sample) {
+  probe_.read(session_ids(), std::move(tags), [answer, executor](ProbeThread::Sample sample) {
     berth::post(executor, [answer, sample = std::move(sample)] {
       answer->sample = sample;
       answer->done.set();
@@ -333,11 +334,25 @@ Task<core::Measured> HostImpl::sample(EffectId effect) {
   }
   core::Measured measured = to_measured(effect, *answer->sample);
   if (!measured.error) {
+    forget_leases(measured.holders, ended);
     newest_sample_ = measured;
     sampled_ = true;
     journal_->memory(stamp_now(), measured, core_config_);
   }
   co_return measured;
+}
+
+/// A server that still loads holds memory too, long before its move ends.
+std::vector<pid_t> HostImpl::session_ids() {
+  for (std::uint32_t i = 0; i < slots_.size(); ++i) {
+    const process::Process* process = slots_[i]->adapter->process();
+    const bool lives = process != nullptr && process->running();
+    if (lives) note_session(ServerId{i}, state().server(ServerId{i}).generation);
+  }
+  std::vector<pid_t> ids;
+  for (const Session& session : sessions_)
+    ids.push_back(session.id);
+  return ids;
 }
 
 core::Measured HostImpl::to_measured(EffectId effect, const ProbeThread::Sample& sample) {
@@ -351,30 +366,50 @@ core::Measured HostImpl::to_measured(EffectId effect, const ProbeThread::Sample&
     measured.pools.push_back({PoolId{i}, capacity, capacity, {}});
   }
   for (const probe::ProcessMemory& process : *sample) {
-    const auto session = std::find_if(sessions_.begin(), sessions_.end(),
-                                      [&](const Session& s) { return s.id == process.session; });
-    if (session == sessions_.end() || process.pss.count == 0) continue;
-    const auto& shares = core_config_.servers[session->server.value].footprint.shares;
-    const PoolId pool = shares.empty() ? PoolId{0} : shares.front().pool;
-    measured.pools[pool.value].free -= process.pss;
-    measured.holders.push_back({process.pid,
-                                process.program,
-                                session->server,
-                                session->generation,
-                                {{{pool, process.pss}}}});
+    auto holder = holder_of(process);
+    if (!holder) continue;
+    const core::PoolShare& share = holder->bytes.shares.front();
+    measured.pools[share.pool.value].free -= share.bytes;
+    measured.holders.push_back(std::move(*holder));
   }
-  // A session that holds nothing and whose server is not resident is over.
+  forget_sessions(measured.holders);
+  return measured;
+}
+
+/// Whose memory it is; nothing if it is nobody's or there is none.
+std::optional<core::Holder> HostImpl::holder_of(const probe::ProcessMemory& process) const {
+  if (process.pss.count == 0) return std::nullopt;
+  core::Holder holder{.pid = process.pid, .program = process.program, .server = {}, .bytes = {}};
+  const core::Footprint* footprint = nullptr;
+  for (const auto& lease : leases_) {
+    if (lease->tag != process.tag) continue;
+    holder.server = lease->server;
+    holder.generation = lease->generation;
+    footprint = &*lease->request.need;
+  }
+  for (const Session& session : sessions_) {
+    if (!process.tag.empty() || session.id != process.session) continue;
+    holder.server = session.server;
+    holder.generation = session.generation;
+    footprint = &core_config_.servers[session.server.value].footprint;
+  }
+  if (footprint == nullptr) return std::nullopt;
+  const auto& shares = footprint->shares;
+  holder.bytes.shares = {{shares.empty() ? PoolId{0} : shares.front().pool, process.pss}};
+  return holder;
+}
+
+/// A session that holds nothing and whose server is not resident is over.
+void HostImpl::forget_sessions(const std::vector<core::Holder>& holders) {
   std::erase_if(sessions_, [&](const Session& session) {
-    const bool holds = std::any_of(
-        measured.holders.begin(), measured.holders.end(), [&](const core::Holder& holder) {
-          return holder.server == session.server && holder.generation == session.generation;
-        });
+    const bool holds = std::any_of(holders.begin(), holders.end(), [&](const core::Holder& holder) {
+      return holder.server == session.server && holder.generation == session.generation;
+    });
     const process::Process* process = slots_[session.server.value]->adapter->process();
     const bool lives =
         process != nullptr && process->identity().session == session.id && process->running();
     return !holds && !lives;
   });
-  return measured;
 }
 
 void HostImpl::note_session(ServerId server, Generation generation) {

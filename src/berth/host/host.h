@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,16 +25,24 @@
 
 namespace berth::host {
 
-/// A request as the gateway hands it over.
+/// A request, hold or lease as the gateway hands it over.
 struct JobRequest {
-  ServerId server;
+  core::JobKind kind = core::JobKind::request;
+  ServerId server;  ///< of a lease `core::kNoServer`, of a hold the first of `servers`
   core::ServerClass job_class = core::ServerClass::chat;
   std::string client;           ///< from X-Berth-Client, else the peer's address; for people
   std::optional<JobId> parent;  ///< it is a tool call of this job (X-Berth-Parent)
   bool kept_alive = false;      ///< its client gets signs of life while it waits
+  std::optional<JobId> hold;    ///< it belongs to this hold (X-Berth-Hold)
+  std::optional<core::Footprint> need;  ///< of a lease
+  std::vector<ServerId> servers;        ///< of a hold
+  bool exclusive = false;               ///< of a hold: whoever may leave is out meanwhile
+  std::optional<Duration> limit;        ///< of a hold or lease, from its grant
 };
 
 /// A job between its arrival and its end. Made by Host::submit(); destroying it withdraws the job.
+/// Of a hold or lease there is no work: granted() is all it asks for, ended() tells that its holder
+/// has left, and cut() that it was revoked, which has ended it already.
 class Job {
  public:
   virtual ~Job() = default;
@@ -50,16 +59,23 @@ class Job {
   virtual Task<Status> granted(Event& gone) = 0;
   /// After an error: in how many seconds a new try makes sense.
   [[nodiscard]] virtual std::optional<std::int64_t> retry_after_seconds() const = 0;
+  /// What the holder's processes shall have in their environment: BERTH_LEASE, by which their
+  /// memory is found, or BERTH_HOLD. Empty for a request, and before the grant.
+  [[nodiscard]] virtual std::map<std::string, std::string> environment() const = 0;
+  /// Of a request only.
   [[nodiscard]] virtual servers::Adapter& adapter() = 0;
-  /// Set when the core cuts the running job: at the drain limit. Close upstream, end the reply.
+  /// Set when the core cuts the running job, at the drain limit, or revokes it. Close upstream, end
+  /// the reply.
   virtual Event& cut() = 0;
-  /// Why it was cut: drain_limit, job_limit, or Berth goes down. Meaningful once cut() is set.
+  /// Why it was cut: drain_limit, job_limit, the limit of a hold or lease, or Berth goes down.
+  /// Meaningful once cut() is set.
   [[nodiscard]] virtual const Error& why_cut() const = 0;
   /// The client is gone; the work may still run. Call ended() when it does no more.
   virtual void withdraw() = 0;
   /// The work has really stopped (servers::Work::ended() has returned).
   virtual void ended(core::JobEnd how) = 0;
-  /// The spool of the server's streams: its limit is raised while the server is drained.
+  /// Of a request only: the spool of the server's streams. Its limit is raised while the server is
+  /// drained.
   virtual http::Spool& spool() = 0;
 };
 
@@ -108,9 +124,32 @@ struct PoolStatus {
   Bytes promised;             ///< on the ledger
 };
 
+/// Bytes in one pool, by its name.
+struct NamedShare {
+  std::string pool;
+  Bytes bytes;
+};
+
+/// A hold or lease that waits or is granted, or a lease that is over and whose processes still hold
+/// memory.
+struct LeaseStatus {
+  JobId job;
+  std::string kind;                  ///< hold, lease
+  std::string state;                 ///< waiting, granted, releasing
+  std::string holder;                ///< as it was named
+  std::vector<NamedShare> bytes;     ///< of a lease: what it was granted
+  std::vector<std::string> servers;  ///< of a hold
+  bool exclusive = false;
+  Duration since{0};  ///< how long it has been in this state; of releasing: since granted
+  std::optional<Duration> limit;        ///< from its grant; nothing = none
+  std::optional<Bytes> seen;            ///< what its processes hold, in the newest sample
+  std::vector<core::Holder> processes;  ///< who holds that
+};
+
 struct HostStatus {
   std::vector<ServerStatus> servers;
   std::vector<PoolStatus> pools;
+  std::vector<LeaseStatus> leases;  ///< holds too, oldest first
 };
 
 /// The shell: executes the core's actions, owns clock, store, probe, keepers, journal.

@@ -22,15 +22,29 @@ namespace berth::host {
 /// What the host knows of a job between its arrival and its end.
 struct PendingJob {
   JobId id;
-  ServerId server;  ///< that was asked for; once granted, that it was given to
-  Event answered;   ///< granted or rejected
+  /// That was asked for; once granted, that it was given to. Of a lease `core::kNoServer`, then the
+  /// core's place of it.
+  ServerId server;
+  Event answered;  ///< granted or rejected
   Event cut;
   bool granted = false;
   bool over = false;  ///< the core knows it no more
   std::optional<Error> error;
   std::optional<Duration> retry_after;
   Error why_cut{ErrorCode::shutting_down, "Berth is going down"};
+  JobRequest request;
+  Instant since;  ///< when it arrived, then when it was granted
+  // Of a lease, from its grant: whose memory samples show, and by which tag it is found.
+  Generation generation;
+  std::string tag;  ///< kLeaseVariable "=" a value that nobody can guess
+
+  [[nodiscard]] bool is_request() const { return request.kind == core::JobKind::request; }
 };
+
+/// The variable by whose value the processes of a lease are found, however often they were forked.
+inline constexpr const char* kLeaseVariable = "BERTH_LEASE";
+/// The number of a hold, for commands that it runs: X-Berth-Hold.
+inline constexpr const char* kHoldVariable = "BERTH_HOLD";
 
 class HostImpl final : public Host {
  public:
@@ -99,20 +113,31 @@ class HostImpl final : public Host {
   Task<void> await_late_end(ServerId server, Generation generation);
   Task<void> fire_after(core::SetTimer timer, Duration wait);
   Task<void> cut_after(std::shared_ptr<PendingJob> job, Duration limit);
+  void grant(const std::shared_ptr<PendingJob>& job, const core::Dispatch& action);
+  void revoke(PendingJob& job, core::CancelReason reason);
 
   // Memory.
   Task<core::Measured> sample(EffectId effect);
+  std::vector<pid_t> session_ids();
   Task<void> measure(EffectId effect);
   void note_session(ServerId server, Generation generation);
   core::Measured to_measured(EffectId effect, const ProbeThread::Sample& sample);
+  [[nodiscard]] std::optional<core::Holder> holder_of(const probe::ProcessMemory& process) const;
+  void forget_sessions(const std::vector<core::Holder>& holders);
+  void forget_leases(const std::vector<core::Holder>& holders,
+                     const std::vector<std::string>& ended_tags);
 
   // Records.
   void step(std::string_view name, ServerId server, std::string text);
   void adapter_step(ServerId server, std::string_view name, std::string text);
   void keep(Record record);
-  const std::string& server_name(ServerId server) const {
-    return core_config_.servers[server.value].name;
-  }
+  /// Of the place of a lease or hold: as the core calls it; "" before it has one.
+  [[nodiscard]] std::string server_name(ServerId server) const;
+
+  // Status.
+  [[nodiscard]] ServerStatus server_status(ServerId id) const;
+  [[nodiscard]] std::vector<LeaseStatus> lease_status() const;
+  [[nodiscard]] LeaseStatus lease_status(const PendingJob& job, std::string_view in_state) const;
 
   // Recovery.
   Status make_directories();
@@ -138,6 +163,7 @@ class HostImpl final : public Host {
   core::Scheduler scheduler_;
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<Session> sessions_;
+  std::vector<std::shared_ptr<PendingJob>> leases_;  ///< granted, and what of them is not gone yet
   std::map<JobId, std::shared_ptr<PendingJob>> jobs_;
   std::uint64_t last_job_ = 0;
   std::deque<core::Event> inbox_;

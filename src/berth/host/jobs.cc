@@ -50,6 +50,12 @@ class JobImpl final : public Job {
         std::chrono::ceil<std::chrono::seconds>(*job_->retry_after).count(), 1);
   }
 
+  std::map<std::string, std::string> environment() const override {
+    if (!job_->granted || job_->is_request()) return {};
+    if (job_->request.kind == core::JobKind::hold)
+      return {{kHoldVariable, std::to_string(job_->id.value)}};
+    return {{kLeaseVariable, job_->tag.substr(job_->tag.find('=') + 1)}};
+  }
   servers::Adapter& adapter() override { return host_.adapter(job_->server); }
   Event& cut() override { return job_->cut; }
   const Error& why_cut() const override { return job_->why_cut; }
@@ -87,6 +93,8 @@ std::unique_ptr<Job> HostImpl::submit(JobRequest request) {
   const auto job = std::make_shared<PendingJob>();
   job->id = JobId{++last_job_};
   job->server = request.server;
+  job->request = std::move(request);
+  job->since = stamp_now().at;
   if (going_down_) {
     job->over = true;
     job->error = Error{ErrorCode::shutting_down, "Berth is going down; try again when it is back"};
@@ -95,15 +103,23 @@ std::unique_ptr<Job> HostImpl::submit(JobRequest request) {
   }
   std::erase_if(jobs_, [](const auto& entry) { return entry.second->over; });
   jobs_.emplace(job->id, job);
-  step("job_arrived", request.server,
-       fmt::format("job {} ({}){}{}", job->id.value, name(request.job_class),
-                   request.client.empty() ? "" : " from ", request.client));
+  const JobRequest& what = job->request;
+  step("job_arrived", what.server,
+       fmt::format("job {} ({}){}{}", job->id.value,
+                   job->is_request() ? name(what.job_class) : name(what.kind),
+                   what.client.empty() ? "" : " from ", what.client));
   post(core::JobArrived{.job = job->id,
-                        .server = request.server,
-                        .job_class = request.job_class,
-                        .client = request.client,
-                        .parent = request.parent,
-                        .kept_alive = request.kept_alive});
+                        .kind = what.kind,
+                        .server = what.server,
+                        .job_class = what.job_class,
+                        .client = what.client,
+                        .need = what.need,
+                        .parent = what.parent,
+                        .hold = what.hold,
+                        .servers = what.servers,
+                        .exclusive = what.exclusive,
+                        .limit = what.limit,
+                        .kept_alive = what.kept_alive});
   return std::make_unique<JobImpl>(*this, job);
 }
 
@@ -141,47 +157,57 @@ std::vector<std::string> HostImpl::log_tail(ServerId server, int lines) const {
                            : process::log_tail(newest->directory, lines);
 }
 
+std::string HostImpl::server_name(ServerId server) const {
+  if (server.value < core_config_.servers.size()) return core_config_.servers[server.value].name;
+  const bool has_place = server.value < state().servers.size();
+  return has_place ? state().server(server).config.name : "";
+}
+
+ServerStatus HostImpl::server_status(ServerId id) const {
+  const core::Server& server = state().server(id);
+  const Slot& slot = *slots_[id.value];
+  ServerStatus each;
+  each.name = server.config.name;
+  each.kind = config::kind_name(config_.servers[id.value]);
+  each.state = name(server.state);
+  each.wanted = name(server.wanted);
+  each.displaced = server.displaced.has_value();
+  if (server.displaced) {
+    const std::string by = server_name(server.displaced->by);
+    each.displaced_by = by.empty() ? std::string(kPlaceName) : by;
+    each.displaced_for = stamp_now().at - server.displaced->since;
+  }
+  each.gate_open = server.gate_open;
+  each.generation = server.generation;
+  process::Process* process = slot.adapter->process();
+  if (process != nullptr && process->running()) each.pid = process->identity().pid;
+  if (sampled_) {
+    each.used = Bytes{};
+    for (const core::Holder& holder : newest_sample_.holders) {
+      if (holder.server != id) continue;
+      for (const core::PoolShare& share : holder.bytes.shares)
+        *each.used += share.bytes;
+    }
+  }
+  for (const core::PoolShare& share : server.config.footprint.shares)
+    each.footprint += share.bytes;
+  each.footprint_source = name(server.config.source);
+  each.running = server.running.size();
+  each.waiting = server.queue.size();
+  each.front_port = slot.front_port;
+  each.state_note = slot.adapter->state_note();
+  each.failure = text_of(server.failure);
+  core::Bound bound = core::bound_of(state(), id, server.config.job_class, server.queue.size());
+  each.bound = bound.within;
+  each.no_bound_because = std::move(bound.why_not);
+  return each;
+}
+
 HostStatus HostImpl::status() const {
   HostStatus out;
-  for (std::uint32_t i = 0; i < state().servers.size(); ++i) {
-    const core::Server& server = state().servers[i];
-    ServerStatus each;
-    each.name = server.config.name;
-    each.kind = config::kind_name(config_.servers[i]);
-    each.state = name(server.state);
-    each.wanted = name(server.wanted);
-    each.displaced = server.displaced.has_value();
-    if (server.displaced) {
-      each.displaced_by = server_name(server.displaced->by);
-      each.displaced_for = stamp_now().at - server.displaced->since;
-    }
-    each.gate_open = server.gate_open;
-    each.generation = server.generation;
-    process::Process* process = slots_[i]->adapter->process();
-    if (process != nullptr && process->running()) each.pid = process->identity().pid;
-    if (sampled_) {
-      each.used = Bytes{};
-      for (const core::Holder& holder : newest_sample_.holders) {
-        if (holder.server != ServerId{i}) continue;
-        for (const core::PoolShare& share : holder.bytes.shares)
-          *each.used += share.bytes;
-      }
-    }
-    for (const core::PoolShare& share : server.config.footprint.shares) {
-      each.footprint += share.bytes;
-    }
-    each.footprint_source = name(server.config.source);
-    each.running = server.running.size();
-    each.waiting = server.queue.size();
-    each.front_port = slots_[i]->front_port;
-    each.state_note = slots_[i]->adapter->state_note();
-    each.failure = text_of(server.failure);
-    core::Bound bound =
-        core::bound_of(state(), ServerId{i}, server.config.job_class, server.queue.size());
-    each.bound = bound.within;
-    each.no_bound_because = std::move(bound.why_not);
-    out.servers.push_back(std::move(each));
-  }
+  for (std::uint32_t i = 0; i < slots_.size(); ++i)  // behind them: places of leases and holds
+    out.servers.push_back(server_status(ServerId{i}));
+  out.leases = lease_status();
   for (std::uint32_t i = 0; i < core_config_.pools.size(); ++i) {
     const core::PoolConfig& pool = core_config_.pools[i];
     const core::PoolSample& sample = state().sample[i];

@@ -16,10 +16,11 @@ ProbeThread::~ProbeThread() {
   thread_.join();
 }
 
-void ProbeThread::read(std::vector<pid_t> sessions, std::function<void(Sample)> done) {
+void ProbeThread::read(std::vector<pid_t> sessions, std::vector<std::string> tags,
+                       std::function<void(Sample)> done) {
   {
     const std::lock_guard lock(mutex_);
-    requests_.push_back({std::move(sessions), std::move(done)});
+    requests_.push_back({std::move(sessions), std::move(tags), std::move(done)});
   }
   changed_.notify_one();
 }
@@ -31,7 +32,7 @@ void ProbeThread::run() {
     if (stopping_) return;
     for (Request& request : std::exchange(requests_, {})) {
       lock.unlock();
-      request.done(probe::read_sessions(request.sessions));
+      request.done(probe::read_sessions(request.sessions, request.tags));
       lock.lock();
     }
   }

@@ -7,6 +7,7 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -28,12 +29,14 @@ class ProbeThread {
   ProbeThread(const ProbeThread&) = delete;
   ProbeThread& operator=(const ProbeThread&) = delete;
 
-  /// Reads all processes of these sessions, then calls `done` once.
-  void read(std::vector<pid_t> sessions, std::function<void(Sample)> done);
+  /// Reads all processes of these sessions and with these tags, then calls `done` once.
+  void read(std::vector<pid_t> sessions, std::vector<std::string> tags,
+            std::function<void(Sample)> done);
 
  private:
   struct Request {
     std::vector<pid_t> sessions;
+    std::vector<std::string> tags;
     std::function<void(Sample)> done;
   };
 

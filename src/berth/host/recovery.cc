@@ -144,8 +144,9 @@ Status HostImpl::take_devices() {
 }
 
 bool HostImpl::is_settled() const {
-  const auto& servers = state().servers;
-  return std::none_of(servers.begin(), servers.end(), [](const core::Server& server) {
+  const auto& servers = state().servers;  // behind ours: the places of leases and holds
+  const auto end = servers.begin() + static_cast<std::ptrdiff_t>(slots_.size());
+  return std::none_of(servers.begin(), end, [](const core::Server& server) {
     const bool owed = server.displaced && server.displaced->after == core::After::restore;
     const bool starts =
         server.wanted == core::Wanted::on && server.state == core::ServerState::absent;

@@ -10,14 +10,15 @@
 namespace berth::host {
 namespace {
 
-std::string server_name(const core::Config& config, ServerId id) {
-  return id.value < config.servers.size() ? config.servers[id.value].name : "a lease";
+std::string quoted(const core::Config& config, ServerId id) {
+  if (id.value >= config.servers.size()) return std::string(kPlaceName);
+  return fmt::format("\"{}\"", config.servers[id.value].name);
 }
 
 std::string names(const core::Config& config, const std::vector<ServerId>& ids) {
   std::string text;
   for (const ServerId id : ids) {
-    text += fmt::format("{}\"{}\"", text.empty() ? "" : ", ", server_name(config, id));
+    text += fmt::format("{}{}", text.empty() ? "" : ", ", quoted(config, id));
   }
   return text;
 }
@@ -322,7 +323,7 @@ std::string_view name(core::WhileDisplaced what) {
 }
 
 std::string sentence(const core::Announce& decision, const core::Config& config) {
-  const std::string server = fmt::format("\"{}\"", server_name(config, decision.server));
+  const std::string server = quoted(config, decision.server);
   const std::string victims = names(config, decision.victims);
   switch (decision.reason) {
     case core::Reason::fits:

@@ -15,6 +15,10 @@
 
 namespace berth::host {
 
+/// Whoever is no server of the configuration: its number is that of a place which the core keeps.
+/// No server can have this name. It stands in the store.
+inline constexpr std::string_view kPlaceName = "a lease or hold";
+
 /// What name() returns of a number that is no value of the enum; the values count from 0.
 inline constexpr std::string_view kNoName = "unknown";
 

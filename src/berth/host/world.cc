@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "berth/core/estimate.h"
+#include "berth/host/text.h"
 
 namespace berth::host {
 namespace {
@@ -68,8 +69,10 @@ core::Row to_core(const store::ServerRow& row, const core::Config& config, Journ
                 .skip_next_restore = row.skip_next_restore};
   if (row.displaced) {
     const auto ago = std::chrono::milliseconds(now.wall.unix_ms - row.displaced->since_unix_ms);
+    const bool by_place = row.displaced->by == kPlaceName;
+    const ServerId by = find_server(config, row.displaced->by).value_or(id);
     out.displaced = core::Displacement{.since = now.at - ago,
-                                       .by = find_server(config, row.displaced->by).value_or(id),
+                                       .by = by_place ? core::kNoServer : by,
                                        .after = row.displaced->after};
   }
   return out;
@@ -84,9 +87,10 @@ store::ServerRow to_store(const core::Row& row, const core::Config& config, std:
   out.skip_next_restore = row.skip_next_restore;
   out.launch_spec = std::move(launch_spec);
   if (row.displaced) {
+    const std::uint32_t by = row.displaced->by.value;
     out.displaced = store::ServerRow::Displaced{
         .since_unix_ms = now.wall.unix_ms - milliseconds(now.at - row.displaced->since),
-        .by = config.servers.at(row.displaced->by.value).name,
+        .by = by < config.servers.size() ? config.servers[by].name : std::string(kPlaceName),
         .after = row.displaced->after};
   }
   return out;

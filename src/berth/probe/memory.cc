@@ -111,7 +111,10 @@ Result<std::optional<ProcessMemory>> read_memory(const ProcessStat& stat) {
   ProcessMemory memory{.pid = stat.pid,
                        .start_time = stat.start_time,
                        .session = stat.session,
-                       .program = stat.program};
+                       .program = stat.program,
+                       .tag = {},
+                       .pss = {},
+                       .pss_anon_shmem = {}};
   if (is_dead(stat)) return std::optional(memory);  // 1
   const Text file = read_text(path_of(stat.pid, "smaps_rollup"));
   const Result<Rollup> rollup = parse_smaps_rollup(file.text);
@@ -139,36 +142,69 @@ bool may_belong(pid_t pid, std::span<const pid_t> sessions) {
   return std::find(sessions.begin(), sessions.end(), session) != sessions.end();
 }
 
-/// Returns the stat of every process of these sessions. All processes are looked at: a helper that
-/// was forked twice is nobody's child any more, but stays in its session.
-Result<std::vector<ProcessStat>> find_members(std::span<const pid_t> sessions) {
-  std::vector<ProcessStat> members;
+/// Returns the tag that the process carries. The kernel shows the environment of a process to who
+/// may trace it: to the same user, and never of a zombie.
+std::string tag_of(pid_t pid, std::span<const std::string> tags) {
+  if (tags.empty()) return "";
+  const Text file = read_text(path_of(pid, "environ"));
+  return file.error_number == 0 ? find_tag(file.text, tags) : "";
+}
+
+struct Member {
+  ProcessStat stat;
+  std::string tag;
+};
+
+/// Returns every process of these sessions or with one of these tags. All processes are looked at:
+/// a helper that was forked twice is nobody's child any more, but stays in its session and keeps
+/// its tag. The walk goes up in pids, so a child forked meanwhile by a process that was gone when
+/// its turn came is still found.
+Result<std::vector<Member>> find_members(std::span<const pid_t> sessions,
+                                         std::span<const std::string> tags) {
+  std::vector<Member> members;
   const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir("/proc"), &::closedir);
   if (!directory) return fail(ErrorCode::io, "cannot list /proc");
   while (const dirent* entry = ::readdir(directory.get())) {
     const auto pid = number_from<pid_t>(entry->d_name);
-    if (!pid || !may_belong(*pid, sessions)) continue;
+    if (!pid) continue;
+    const bool may_be_in_session = may_belong(*pid, sessions);
+    std::string tag = may_be_in_session ? "" : tag_of(*pid, tags);
+    if (!may_be_in_session && tag.empty()) continue;
     Result<std::optional<ProcessStat>> stat = read_stat(*pid);
     if (!stat) return fail(stat.error());
     if (!*stat) continue;
-    const bool is_member =
+    const bool is_in_session =
         std::find(sessions.begin(), sessions.end(), (*stat)->session) != sessions.end();
-    if (is_member) members.push_back(std::move(**stat));
+    if (is_in_session || !tag.empty()) members.push_back({std::move(**stat), std::move(tag)});
   }
   return members;
 }
 
 }  // namespace
 
-Result<std::vector<ProcessMemory>> read_sessions(std::span<const pid_t> sessions) {
+std::string find_tag(std::string_view environment, std::span<const std::string> tags) {
+  while (!environment.empty()) {
+    const std::size_t end = std::min(environment.find('\0'), environment.size());
+    const std::string_view entry = environment.substr(0, end);
+    const auto tag = std::find(tags.begin(), tags.end(), entry);
+    if (tag != tags.end()) return *tag;
+    environment.remove_prefix(std::min(end + 1, environment.size()));
+  }
+  return "";
+}
+
+Result<std::vector<ProcessMemory>> read_sessions(std::span<const pid_t> sessions,
+                                                 std::span<const std::string> tags) {
   std::vector<ProcessMemory> memories;
-  if (sessions.empty()) return memories;
-  const Result<std::vector<ProcessStat>> members = find_members(sessions);
+  if (sessions.empty() && tags.empty()) return memories;
+  const Result<std::vector<Member>> members = find_members(sessions, tags);
   if (!members) return fail(members.error());
-  for (const ProcessStat& member : *members) {
-    const Result<std::optional<ProcessMemory>> memory = read_memory(member);
+  for (const Member& member : *members) {
+    Result<std::optional<ProcessMemory>> memory = read_memory(member.stat);
     if (!memory) return fail(memory.error());
-    if (*memory) memories.push_back(**memory);
+    if (!*memory) continue;
+    (*memory)->tag = member.tag;
+    memories.push_back(std::move(**memory));
   }
   std::sort(memories.begin(), memories.end(),
             [](const ProcessMemory& a, const ProcessMemory& b) { return a.pid < b.pid; });

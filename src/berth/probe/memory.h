@@ -21,18 +21,23 @@ struct ProcessMemory {
   std::uint64_t start_time = 0;  ///< clock ticks since boot
   pid_t session = 0;
   std::string program;   ///< the kernel's name of it, 15 bytes at most
+  std::string tag;       ///< "" if its session is one of those asked for
   Bytes pss;             ///< all of it, mapped weights included
   Bytes pss_anon_shmem;  ///< the part that MemAvailable sees
 
   bool operator==(const ProcessMemory&) const = default;
 };
 
-/// Reads the memory of all processes of these sessions, ordered by pid. /proc is walked once.
-/// Processes that vanish meanwhile are left out; zombies hold nothing and are listed with 0.
-/// Threads: any; reads the machine and keeps no state. May take as long as a process in D state
+/// Reads the memory of all processes of these sessions, and of all that carry one of these tags
+/// ("NAME=value") in the environment they were executed with, ordered by pid. A tag goes on to
+/// children, whatever session they move to. /proc is walked once; without tags no environment is
+/// looked at. A process whose environment may not be read carries none. Processes that vanish
+/// meanwhile are left out; zombies hold nothing and are listed with 0. Threads: any; reads the
+/// machine and keeps no state. May take as long as a process in D state
 ///   holds its memory lock: run it on the probe thread.
 /// Errors: io, naming the pid whose memory cannot be read. Never a sum with a part missing.
-Result<std::vector<ProcessMemory>> read_sessions(std::span<const pid_t> sessions);
+Result<std::vector<ProcessMemory>> read_sessions(std::span<const pid_t> sessions,
+                                                 std::span<const std::string> tags = {});
 
 struct HostMemory {
   Bytes total;
@@ -62,6 +67,9 @@ struct Rollup {
 
   bool operator==(const Rollup&) const = default;
 };
+
+/// Returns the one of these tags that stands in the text of /proc/PID/environ, "" if none does.
+std::string find_tag(std::string_view environment, std::span<const std::string> tags);
 
 /// Parsers of what the kernel writes. Errors: io, naming what is missing.
 Result<ProcessStat> parse_stat(std::string_view text);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 
 namespace berth::probe {
 namespace {
@@ -243,6 +244,69 @@ TEST(Sessions, DoNotHoldWhoLeftThemForASessionOfTheirOwn) {
   EXPECT_THAT(*read_sessions(sessions), ElementsAre());
   const pid_t own[] = {child.helper()};
   EXPECT_EQ(read_sessions(own)->size(), 1u);
+}
+
+/// A process that was executed with a tag and has left its parent and its session.
+class TaggedHelper {
+ public:
+  explicit TaggedHelper(std::string tag) {
+    int told[2];
+    if (::pipe(told) != 0) return;
+    const pid_t child = ::fork();
+    if (child == 0) become(std::move(tag), told[1]);
+    ::close(told[1]);
+    char text[16] = {};
+    if (::read(told[0], text, sizeof text - 1) > 0) pid_ = std::atoi(text);
+    ::close(told[0]);
+    ::waitpid(child, nullptr, 0);
+  }
+  ~TaggedHelper() {
+    if (pid_ > 0) ::kill(pid_, SIGKILL);
+  }
+  TaggedHelper(const TaggedHelper&) = delete;
+  TaggedHelper& operator=(const TaggedHelper&) = delete;
+
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
+ private:
+  [[noreturn]] static void become(std::string tag, int told) {
+    if (::fork() != 0) ::_exit(0);
+    ::setsid();
+    ::dup2(told, STDOUT_FILENO);
+    char* const environment[] = {tag.data(), nullptr};
+    ::execle("/bin/sh", "sh", "-c", "echo $$; kill -STOP $$", nullptr, environment);
+    ::_exit(1);
+  }
+
+  pid_t pid_ = 0;
+};
+
+TEST(Tags, AreFoundAtAHelperThatLeftItsSessionAndItsParent) {
+  const TaggedHelper helper("BERTH_LEASE=mine");
+  ASSERT_GT(helper.pid(), 0);
+  const std::string tags[] = {"BERTH_LEASE=other", "BERTH_LEASE=mine"};
+  const auto memories = read_sessions({}, tags);
+  ASSERT_TRUE(memories) << memories.error().message;
+  ASSERT_EQ(memories->size(), 1u);
+  EXPECT_EQ(memories->front().pid, helper.pid());
+  EXPECT_EQ(memories->front().tag, tags[1]);
+  EXPECT_GT(memories->front().pss, Bytes{0});
+}
+
+TEST(Tags, WithAnotherValueAreNobodys) {
+  const TaggedHelper helper("BERTH_LEASE=mine");
+  ASSERT_GT(helper.pid(), 0);
+  const std::string tags[] = {"BERTH_LEASE=min", "BERTH_LEASE=mine2"};
+  EXPECT_THAT(*read_sessions({}, tags), ElementsAre());
+}
+
+TEST(Tags, StandAsAWholeEntryOfTheEnvironment) {
+  using namespace std::string_view_literals;
+  const std::string tags[] = {"BERTH_LEASE=7-ab"};
+  EXPECT_EQ(find_tag("HOME=/\0BERTH_LEASE=7-ab\0X=1\0"sv, tags), tags[0]);
+  EXPECT_EQ(find_tag("BERTH_LEASE=7-ab", tags), tags[0]);
+  EXPECT_EQ(find_tag("X=BERTH_LEASE=7-ab\0BERTH_LEASE=7-abc\0"sv, tags), "");
+  EXPECT_EQ(find_tag("", tags), "");
 }
 
 TEST(Sessions, LeaveOutWhoIsGoneAndWhoBelongsToOthers) {
