@@ -47,12 +47,10 @@ class Turns(E2eTest):
         return berth
 
     def chat(self, berth):
-        return berth.post("/v1/chat/completions", {"model": "chat", "max_tokens": 8, "messages": [
-            {"role": "user", "content": "And then?"}]}, port=self.port)
+        return berth.chat("And then?", port=self.port)
 
     def picture(self, berth):
-        return berth.post("/v1/images/generations",
-                          {"model": "image", "prompt": "a harbour", "size": "64x64"}, port=self.port)
+        return berth.picture(port=self.port)
 
     def run_clients(self, berth, chatters, painters):
         """Has them ask until each server has had its turns; returns the story."""
