@@ -51,9 +51,10 @@ class Story:
 
     def _move_to(self, record):
         server = record["server"]
-        if record["rung"] == "absent":
-            turn = self._open.pop(server)
-            turn.over, turn.left_waiting = True, self._waiting_for(server)
+        if record["rung"] != "resident":
+            turn = self._open.pop(server, None)
+            if turn:  # else what a start left behind is swept
+                turn.over, turn.left_waiting = True, self._waiting_for(server)
             return
         self._open[server] = Turn(server, self._plan[server] == "comes_back")
         self.turns.append(self._open[server])
