@@ -61,7 +61,10 @@ class OneBusyModel(E2eTest):
         started = time.monotonic()
         wait_for("both are at it", lambda: len(replies) >= 2)
         asked = time.monotonic()
-        answer = berth.chat("And of the mountains?", model="b", timeout=2 * BOUND_MAX)
+        try:
+            answer = berth.chat("And of the mountains?", model="b", timeout=2 * BOUND_MAX)
+        except TimeoutError:
+            self.fail(f"b starves: no answer in {2 * BOUND_MAX} s, its bound was {bound:.1f} s")
         waited = time.monotonic() - asked
         answered = len(replies)
         print(f"b was answered after {waited:.1f} s; a had {answered} answers by then", flush=True)
