@@ -243,12 +243,12 @@ class Berth:
         connection.request("GET", path, headers=headers or {})
         return finished(connection)
 
-    def chat(self, messages, model="chat", **options):
+    def chat(self, messages, model="chat", timeout=120, port=None, **options):
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
         return self.post("/v1/chat/completions",
                          {"model": model, "messages": messages, "max_tokens": 8,
-                          "temperature": 0, **options})
+                          "temperature": 0, **options}, timeout=timeout, port=port)
 
     def stream(self, messages, model="chat", headers=None, **options):
         if isinstance(messages, str):
@@ -257,10 +257,10 @@ class Berth:
                       {"model": model, "messages": messages, "max_tokens": 60, "temperature": 0,
                        "stream": True, **options}, headers)
 
-    def picture(self, timeout=120, model="image", **options):
+    def picture(self, timeout=120, model="image", port=None, **options):
         return self.post("/v1/images/generations",
                          {"model": model, "prompt": "a harbour at dawn", "size": "64x64",
-                          **options}, timeout=timeout)
+                          **options}, timeout=timeout, port=port)
 
     def picture_later(self, **options):
         """Asks for a picture in a thread; .result is its reply."""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """bench/swap_lag measures whole cycles: every phase is there, and together they are the cycle.
+bench/starvation has both sides under the same load.
 
 No number of speed decides here.
 """
@@ -47,18 +48,20 @@ class ACycleIsCutIntoPhases(unittest.TestCase):
         self.assertEqual(7, phases.p90([7]))
 
 
-class SwapLag(unittest.TestCase):
-    def bench(self, *arguments):
-        server, model = real_llama()
-        done = subprocess.run(
-            [sys.executable, BENCH / "swap_lag", "--bin", BIN, "--runs", "1", "--llama",
-             json.dumps({"llama_server": server, "model": model}), *arguments],
-            capture_output=True, text=True, timeout=300, check=False)
-        self.assertEqual(0, done.returncode, done.stderr)
-        return done.stdout
+def bench(name, *arguments):
+    server, model = real_llama()
+    done = subprocess.run(
+        [sys.executable, BENCH / name, "--bin", BIN, "--llama",
+         json.dumps({"llama_server": server, "model": model}), *arguments],
+        capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode != 0:
+        raise AssertionError(f"bench {name}: {done.returncode}: {done.stderr}")
+    return done
 
+
+class SwapLag(unittest.TestCase):
     def test_one_cycle_has_every_phase_and_they_add_up(self):
-        found = json.loads(self.bench("--json"))
+        found = json.loads(bench("swap_lag", "--runs", "1", "--json").stdout)
         self.assertEqual(1, found["runs"])
         for side in ("berth", "bare"):
             table, (cycle,) = found[side], found["cycles_ns"][side]
@@ -76,6 +79,21 @@ class SwapLag(unittest.TestCase):
         for label in labels:
             self.assertRegex(text, rf"(?m)^  {re.escape(label)} .*\d")
         self.assertLessEqual(max(map(len, text.splitlines())), WIDTH)
+
+
+class Starvation(unittest.TestCase):
+    def test_all_sides_answer_the_same_load_and_the_bound_is_printed_first(self):
+        done = bench("starvation", "--busy", "5", "--json", "--rule-alone")
+        sides = json.loads(done.stdout)["sides"]
+        self.assertEqual("Berth", sides[0]["side"])
+        self.assertEqual("the rule alone", sides[-1]["side"])
+        for side in sides:
+            self.assertEqual(200, side["b_status"], side)
+            self.assertGreater(side["a_answered"], 0, side)
+            self.assertEqual(side is sides[0], side["bound_s"] is not None, "only Berth has a bound")
+        self.assertEqual(0, sides[0]["a_failed"])
+        self.assertRegex(done.stderr, r"(?m)^starvation: Berth: a request for b would be served within "
+                         rf"{sides[0]['bound_s']:.1f} s$")
 
 
 if __name__ == "__main__":

@@ -44,6 +44,9 @@ class ToolCalls(E2eTest):
         reply, _ = self.call(berth, job)
         self.assertEqual(200, reply.status)
         stream.leave()
+        arrived = berth.record("event", "job_arrived", "image")
+        self.assertEqual(int(job), arrived.get("parent"), "it was known as a call of that reply")
+        self.assertEqual(1, len(berth.starts("chat")), "its caller stayed where it is")
 
     def test_without_the_header_it_waits_like_any_other(self):
         berth = self.berth().up()

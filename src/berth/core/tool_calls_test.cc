@@ -43,7 +43,7 @@ TEST(ToolCalls, RunWhereBothFit) {
   EXPECT_TRUE(d.running(call));
 }
 
-TEST(ToolCalls, AreAnsweredWhenTheClaimComesSecond) {
+TEST(ToolCalls, ThatWaitForASlotPassTheGateThatALaterClaimClosed) {
   // The call waits for a slot that another picture has; then a video claims the caller's place.
   Driver d = settled(both_or_a_video());
   d.ask(kSd, image);
