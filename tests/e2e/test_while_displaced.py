@@ -31,7 +31,7 @@ class WhileDisplaced(E2eTest):
 
     def drawing(self, *arguments, **options):
         """The LLM is displaced and a picture is drawn, which takes seconds."""
-        berth = self.world(*arguments, step_ms=options.pop("step_ms", 150), **options)
+        berth = self.world(*arguments, step_ms=options.pop("step_ms", 200), **options)
         berth.wait_state("chat", "ready")
         picture = berth.picture_later()
         berth.wait_step("dispatched")

@@ -39,6 +39,22 @@ Task<void> one_late_event(World* world, http::Exchange* exchange) {
   co_await one_event(exchange);
 }
 
+/// Half of an event, and the rest when the test lets it.
+Task<void> torn_event(World* world, http::Exchange* exchange) {
+  http::ResponseHead head;
+  head.headers.set("Content-Type", "text/event-stream");
+  Status sent = co_await exchange->begin(std::move(head));
+  sent = co_await exchange->write("data: o");
+  co_await world->go_on.wait();
+  sent = co_await exchange->write("ne\n\n");
+  sent = co_await exchange->finish();
+}
+
+Task<void> read_all(http::Call* call, std::string* text, Event* ended) {
+  *text = co_await all_of(call);
+  ended->set();
+}
+
 Task<void> die(http::Exchange* exchange) {
   exchange->abort();
   co_return;
@@ -56,10 +72,11 @@ class ProgressTest : public testing::Test {
 
   JobScript& job() { return *world_.host.jobs.at(0); }
 
-  std::unique_ptr<http::Call> ask(std::string body, std::string target = "/v1/chat/completions") {
+  std::unique_ptr<http::Call> ask(std::string body, std::string target = "/v1/chat/completions",
+                                  std::string every = "1") {
     http::Request request{
         .method = "POST", .target = std::move(target), .headers = {}, .body = std::move(body)};
-    request.headers.set("X-Berth-Progress", "1");
+    request.headers.set("X-Berth-Progress", std::move(every));
     auto call = run_on(world_.loop, http::Call::open(world_.loop.executor(), world_.main(),
                                                      std::move(request), 5s));
     return std::move(*call);
@@ -99,6 +116,19 @@ TEST_F(ProgressTest, GoesOnUntilTheFirstByteOfTheReply) {
   EXPECT_THAT(run_on(world_.loop, all_of(call.get())), EndsWith("data: one\n\n"));
 }
 
+TEST_F(ProgressTest, NeverComesBetweenThePiecesOfAReply) {
+  world_.behave = [this](http::Exchange* exchange) { return torn_event(&world_, exchange); };
+  const auto call = shown();
+  job().decided.set();
+  std::string text;
+  Event ended;
+  spawn(world_.loop.executor(), read_all(call.get(), &text, &ended));
+  EXPECT_FALSE(run_on(world_.loop, ended.wait_for(1500ms))) << "a sign would be due after 1 s";
+  world_.go_on.set();
+  world_.wait(ended);
+  EXPECT_EQ(text, "data: one\n\n");
+}
+
 TEST_F(ProgressTest, ARefusalComesAsTheErrorEventOfTheProtocol) {
   world_.host.refusal = Error{ErrorCode::held_too_long, "it waited for max_hold"};
   const auto call = shown("/v1/messages");
@@ -135,6 +165,14 @@ TEST_F(ProgressTest, AClientThatLeavesMeanwhileWithdrawsItsJob) {
   const auto call = shown();
   call->close();
   world_.wait(job().over);
+  EXPECT_TRUE(job().withdrawn);
+}
+
+TEST_F(ProgressTest, AClientThatLeavesIsSeenBeforeTheNextSign) {
+  const auto call = ask(R"({"stream":true})", "/v1/chat/completions", "60");
+  world_.wait(world_.host.submitted);
+  call->close();
+  EXPECT_TRUE(run_on(world_.loop, job().over.wait_for(20s)));
   EXPECT_TRUE(job().withdrawn);
 }
 
