@@ -14,6 +14,9 @@ using client::DaemonStatus;
 using client::PoolInfo;
 using client::ServerInfo;
 
+constexpr std::size_t kColumns = 80;
+constexpr std::size_t kWaitingShown = 5;
+
 Colour colour_of(const ServerInfo& server) {
   if (server.state == "ready") return Colour::green;
   if (server.state == "failed" || server.state == "unkillable") return Colour::red;
@@ -75,6 +78,24 @@ Row row_of(const PoolInfo& pool) {
   return {{{pool.name}, {used}, {to_text(pool.limit)}, {to_text(pool.capacity)}, {bar}}, ""};
 }
 
+/// One line a job, at most 80 columns: who, when, and what it waits for.
+std::string waiting_text(const std::vector<client::WaitingInfo>& waiting) {
+  std::string text;
+  const std::size_t shown = std::min(waiting.size(), kWaitingShown);
+  for (std::size_t i = 0; i < shown; ++i) {
+    const client::WaitingInfo& each = waiting[i];
+    const std::string when =
+        each.eta ? fmt::format("in {}{}", each.is_guess ? "about " : "", to_text(*each.eta))
+                 : std::string("no time known");
+    std::string line =
+        fmt::format("job {} for {}: {}, waits for {}", each.job, each.server, when, each.waits_for);
+    if (line.size() > kColumns) line = line.substr(0, kColumns - 3) + "...";
+    text += line + "\n";
+  }
+  if (shown < waiting.size()) text += fmt::format("and {} more wait\n", waiting.size() - shown);
+  return text;
+}
+
 std::string text_of(const DaemonStatus& status) {
   std::vector<Row> servers;
   for (const ServerInfo& server : status.servers)
@@ -95,6 +116,7 @@ std::string text_of(const DaemonStatus& status) {
   text += "\n" + render_table({{"POOL"}, {"USED", true}, {"LIMIT", true}, {"CAPACITY", true}, {""}},
                               pools);
   if (!status.leases.empty()) text += "\n" + leases_table(status.leases);
+  if (!status.waiting.empty()) text += "\n" + waiting_text(status.waiting);
   return text;
 }
 

@@ -120,6 +120,19 @@ ServerInfo server_in(const json::object& object) {
   return server;
 }
 
+WaitingInfo waiting_in(const json::object& object) {
+  const Members members(object);
+  WaitingInfo waiting;
+  members.take("job", waiting.job);
+  members.take("server", waiting.server);
+  members.take("place", waiting.place);
+  waiting.waited = milliseconds_in(members, "waited_ms").value_or(Duration{0});
+  waiting.eta = milliseconds_in(members, "eta_ms");
+  members.take("guess", waiting.is_guess);
+  members.take("waits_for", waiting.waits_for);
+  return waiting;
+}
+
 PoolInfo pool_in(const json::object& object) {
   const Members members(object);
   PoolInfo pool;
@@ -189,6 +202,8 @@ Result<DaemonStatus> read_status(std::string_view text) {
            [&](const json::object& each) { status.pools.push_back(pool_in(each)); });
   for_each(*object, "leases",
            [&](const json::object& each) { status.leases.push_back(lease_in(each)); });
+  for_each(*object, "waiting",
+           [&](const json::object& each) { status.waiting.push_back(waiting_in(each)); });
   return status;
 }
 

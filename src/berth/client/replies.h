@@ -61,6 +61,17 @@ struct LeaseInfo {
   std::vector<std::string> processes;  ///< who holds that: "python3 (pid 4711)"
 };
 
+/// A job that waits.
+struct WaitingInfo {
+  std::int64_t job = 0;
+  std::string server;
+  std::int64_t place = 1;  ///< 1: the next of its server
+  Duration waited{0};
+  std::optional<Duration> eta;  ///< nothing: not as things are
+  bool is_guess = false;
+  std::string waits_for;
+};
+
 /// One line of the stream that a lease or hold lives by.
 struct LeaseNews {
   std::string state;  ///< waiting, granted, refused, revoked
@@ -78,6 +89,7 @@ struct DaemonStatus {
   std::vector<ServerInfo> servers;
   std::vector<PoolInfo> pools;
   std::vector<LeaseInfo> leases;
+  std::vector<WaitingInfo> waiting;
 };
 
 /// One line of the story. See host::Record.

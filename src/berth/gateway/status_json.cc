@@ -87,6 +87,19 @@ boost::json::object lease_object(const host::LeaseStatus& lease) {
   return object;
 }
 
+boost::json::object waiting_object(const host::WaitingStatus& waiting) {
+  boost::json::object object;
+  object["job"] = waiting.job.value;
+  object["server"] = waiting.server;
+  object["place"] = waiting.place;
+  object["waited_ms"] = milliseconds(waiting.waited);
+  object["eta_ms"] = nullptr;
+  if (waiting.eta) object["eta_ms"] = milliseconds(*waiting.eta);
+  object["guess"] = waiting.is_guess;
+  object["waits_for"] = waiting.waits_for;
+  return object;
+}
+
 boost::json::array leases_array(const host::HostStatus& status) {
   boost::json::array leases;
   for (const host::LeaseStatus& lease : status.leases)
@@ -125,6 +138,10 @@ std::string status_json(const Context& context, const host::HostStatus& status) 
     pools.push_back(pool_object(pool));
   object["pools"] = std::move(pools);
   object["leases"] = leases_array(status);
+  boost::json::array waiting;
+  for (const host::WaitingStatus& each : status.waiting)
+    waiting.push_back(waiting_object(each));
+  object["waiting"] = std::move(waiting);
   return boost::json::serialize(object);
 }
 

@@ -146,10 +146,22 @@ struct LeaseStatus {
   std::vector<core::Holder> processes;  ///< who holds that
 };
 
+/// A job that waits, and what is to be expected for it (core/predict.h).
+struct WaitingStatus {
+  JobId job;
+  std::string server;      ///< of a lease or hold its place: "lease 7"
+  std::int32_t place = 1;  ///< 1: the next of its server
+  Duration waited{0};
+  std::optional<Duration> eta;  ///< nothing: not as things are, see `waits_for`
+  bool is_guess = false;        ///< a time was needed that was never measured here
+  std::string waits_for;        ///< "the turn of server "llm", 12 s more"
+};
+
 struct HostStatus {
   std::vector<ServerStatus> servers;
   std::vector<PoolStatus> pools;
-  std::vector<LeaseStatus> leases;  ///< holds too, oldest first
+  std::vector<LeaseStatus> leases;     ///< holds too, oldest first
+  std::vector<WaitingStatus> waiting;  ///< by server and place
 };
 
 /// The shell: executes the core's actions, owns clock, store, probe, keepers, journal.

@@ -136,6 +136,7 @@ class HostImpl final : public Host {
 
   // Status.
   [[nodiscard]] ServerStatus server_status(ServerId id) const;
+  [[nodiscard]] std::vector<WaitingStatus> waiting_status() const;
   [[nodiscard]] std::vector<LeaseStatus> lease_status() const;
   [[nodiscard]] LeaseStatus lease_status(const PendingJob& job, std::string_view in_state) const;
 

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "berth/core/admission.h"
+#include "berth/core/predict.h"
 #include "berth/core/turns.h"
 #include "berth/host/host_impl.h"
 #include "berth/host/text.h"
@@ -203,8 +204,25 @@ ServerStatus HostImpl::server_status(ServerId id) const {
   return each;
 }
 
+/// Runs a copy of the scheduler ahead; bounded by core::kRehearsalStepsMax.
+std::vector<WaitingStatus> HostImpl::waiting_status() const {
+  std::vector<WaitingStatus> out;
+  const Instant now = stamp_now().at;
+  for (const core::Forecast& each : core::predict(scheduler_, now)) {
+    out.push_back({.job = each.job,
+                   .server = server_name(each.server),
+                   .place = each.place_in_queue,
+                   .waited = now - state().jobs.at(each.job).arrived,
+                   .eta = each.eta,
+                   .is_guess = each.is_guess,
+                   .waits_for = core::to_text(each.blocker, state(), now)});
+  }
+  return out;
+}
+
 HostStatus HostImpl::status() const {
   HostStatus out;
+  out.waiting = waiting_status();
   for (std::uint32_t i = 0; i < slots_.size(); ++i)  // behind them: places of leases and holds
     out.servers.push_back(server_status(ServerId{i}));
   out.leases = lease_status();

