@@ -66,6 +66,8 @@ void add_server_commands(CLI::App& app, Arguments& arguments) {
   with_name("start", "Start a server and keep it", start);
   with_name("stop", "Stop a server until it is started again", stop);
   with_name("clear", "Do not bring a server back unasked", clear);
+  with_name("pin", "Keep a server where it is, whatever others want", pin);
+  with_name("unpin", "Let a pinned server leave again", unpin);
   CLI::App* logs_command = with_name("logs", "Show the newest lines of a server's log",
                                      [&arguments](const Common& common, const std::string& server) {
                                        return logs(common, server, arguments.lines);

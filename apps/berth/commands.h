@@ -69,6 +69,8 @@ int status(const Common& common);
 int start(const Common& common, const std::string& server);
 int stop(const Common& common, const std::string& server);
 int clear(const Common& common, const std::string& server);
+int pin(const Common& common, const std::string& server);
+int unpin(const Common& common, const std::string& server);
 int explain(const Common& common, int limit);
 int logs(const Common& common, const std::string& server, int lines);
 int replay(const Common& common, const std::string& file);

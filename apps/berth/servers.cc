@@ -29,6 +29,7 @@ Result<std::string> server_line(const std::string& reply) {
   if (!server) return fail(server.error());
   std::string line = fmt::format("{} is {}", server->name, server->state);
   if (server->pid) line += fmt::format(", pid {}", *server->pid);
+  if (server->pinned) line += ", pinned";
   if (server->displaced) line += fmt::format(", displaced by {}", server->displaced_by);
   return line + "\n";
 }
@@ -78,6 +79,18 @@ int stop(const Common& common, const std::string& server) {
 int clear(const Common& common, const std::string& server) {
   return converse(common, [&](client::Client* berth) {
     return show(berth->clear(server), common.json, cleared_line);
+  });
+}
+
+int pin(const Common& common, const std::string& server) {
+  return converse(common, [&](client::Client* berth) {
+    return show(berth->pin(server), common.json, server_line);
+  });
+}
+
+int unpin(const Common& common, const std::string& server) {
+  return converse(common, [&](client::Client* berth) {
+    return show(berth->unpin(server), common.json, server_line);
   });
 }
 

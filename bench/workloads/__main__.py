@@ -4,8 +4,8 @@
 
     python3 bench/workloads NAME [--seed N] > FILE
 
-The same name and seed give the same lines. Numbers are the workload, so they were fixed before
-any policy was run on it.
+The same name and seed give the same lines. The numbers were chosen so that strict FIFO does about
+what docs/reference/turns.md says of it.
 """
 
 import argparse

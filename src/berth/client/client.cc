@@ -125,6 +125,14 @@ Task<Result<std::string>> Client::stop(std::string server) {
 Task<Result<std::string>> Client::clear(std::string server) {
   return post(server_target(server, "clear-saved-state"));
 }
+
+Task<Result<std::string>> Client::pin(std::string server) {
+  return post(server_target(server, "pin"));
+}
+
+Task<Result<std::string>> Client::unpin(std::string server) {
+  return post(server_target(server, "unpin"));
+}
 Task<Result<std::string>> Client::explain(int limit) {
   return get(fmt::format("/api/v1/explain?limit={}", limit));
 }

@@ -66,6 +66,8 @@ class Client {
   Task<Result<std::string>> start(std::string server);
   Task<Result<std::string>> stop(std::string server);
   Task<Result<std::string>> clear(std::string server);
+  Task<Result<std::string>> pin(std::string server);
+  Task<Result<std::string>> unpin(std::string server);
   Task<Result<std::string>> explain(int limit);
   Task<Result<std::string>> logs(std::string server, int lines);
   Task<Result<std::string>> leases();

@@ -104,6 +104,7 @@ ServerInfo server_in(const json::object& object) {
   members.take("state", server.state);
   members.take("wanted", server.wanted);
   members.take("displaced", server.displaced);
+  members.take("pinned", server.pinned);
   members.take("displaced_by", server.displaced_by);
   server.displaced_for = milliseconds_in(members, "displaced_for_ms");
   members.take("gate_open", server.gate_open);

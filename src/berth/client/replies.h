@@ -22,6 +22,7 @@ struct ServerInfo {
   std::string state;   ///< absent, starting, ready, stopping, failed, unkillable
   std::string wanted;  ///< on_demand, on, off
   bool displaced = false;
+  bool pinned = false;
   std::string displaced_by;
   std::optional<Duration> displaced_for;
   bool gate_open = true;

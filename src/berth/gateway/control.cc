@@ -97,10 +97,10 @@ Task<void> serve_leases(Call call) {
 /// Starts or stops a server and waits until it is so, unless the client says `wait=0`.
 Task<void> serve_wish(Call call, What what, ServerId server) {
   call.host().user_asked(what, server);
-  const bool waits =
-      call.exchange.request().query("wait") != "0" && what != What::clear_saved_state;
+  const bool moves = what == What::start || what == What::stop;
+  const bool waits = call.exchange.request().query("wait") != "0" && moves;
   if (!waits) {
-    http::Response reply = server_reply(call, server, what == What::clear_saved_state ? 200 : 202);
+    http::Response reply = server_reply(call, server, moves ? 202 : 200);
     co_await send(call.exchange, std::move(reply));
     co_return;
   }
@@ -197,6 +197,12 @@ Task<void> serve_control(Call call) {
       break;
     case Act::clear_saved_state:
       co_await serve_wish(call, What::clear_saved_state, server);
+      break;
+    case Act::pin:
+      co_await serve_wish(call, What::pin, server);
+      break;
+    case Act::unpin:
+      co_await serve_wish(call, What::unpin, server);
       break;
     case Act::leases:
       co_await serve_leases(call);

@@ -59,6 +59,8 @@ Task<void> serve_route(Call call) {
     case Act::start:
     case Act::stop:
     case Act::clear_saved_state:
+    case Act::pin:
+    case Act::unpin:
     case Act::leases:
     case Act::shut_down:
       co_await serve_control(call);

@@ -62,6 +62,8 @@ constexpr std::array kRoutes{
     named("POST", "/api/v1/servers/{name}/start", Act::start, kOwner),
     named("POST", "/api/v1/servers/{name}/stop", Act::stop, kOwner),
     named("POST", "/api/v1/servers/{name}/clear-saved-state", Act::clear_saved_state, kOwner),
+    named("POST", "/api/v1/servers/{name}/pin", Act::pin, kOwner),
+    named("POST", "/api/v1/servers/{name}/unpin", Act::unpin, kOwner),
     owned("/api/v1/leases", Act::lease),
     owned("/api/v1/holds", Act::hold),
     owned("/api/v1/shutdown", Act::shut_down),

@@ -35,6 +35,8 @@ enum class Act : std::uint8_t {
   start,
   stop,
   clear_saved_state,
+  pin,
+  unpin,
   lease,
   hold,
   leases,

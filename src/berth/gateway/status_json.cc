@@ -20,6 +20,7 @@ boost::json::object server_object(const host::ServerStatus& server) {
   object["state"] = server.state;
   object["wanted"] = server.wanted;
   object["displaced"] = server.displaced;
+  object["pinned"] = server.pinned;
   object["displaced_by"] = server.displaced_by;
   object["displaced_for_ms"] = nullptr;
   if (server.displaced_for) object["displaced_for_ms"] = milliseconds(*server.displaced_for);

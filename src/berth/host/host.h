@@ -98,6 +98,7 @@ struct ServerStatus {
   std::string state;  ///< absent, starting, ready, stopping, failed, unkillable
   std::string wanted;
   bool displaced = false;
+  bool pinned = false;  ///< it stays whatever others want, until it is unpinned or Berth ends
   std::string displaced_by;
   std::optional<Duration> displaced_for;  ///< how long ago it was put out
   std::optional<Duration> bound;          ///< a request that comes now is served within this

@@ -173,6 +173,7 @@ ServerStatus HostImpl::server_status(ServerId id) const {
   each.state = name(server.state);
   each.wanted = name(server.wanted);
   each.displaced = server.displaced.has_value();
+  each.pinned = server.pinned;
   if (server.displaced) {
     const std::string by = server_name(server.displaced->by);
     each.displaced_by = by.empty() ? std::string(kPlaceName) : by;
