@@ -260,8 +260,8 @@ RunningPtr submit(const Call& call, ServerId server, const Wishes& wishes) {
                           .job_class = call.host().config().core.servers.at(server.value).job_class,
                           .client = client_of(call.exchange.request()),
                           .parent = wishes.parent,
-                          .hold = wishes.hold,
-                          .kept_alive = wishes.progress.has_value()};
+                          .kept_alive = wishes.progress.has_value(),
+                          .hold = wishes.hold};
   return std::make_shared<Running>(call.context, call.host().submit(std::move(wanted)));
 }
 
