@@ -51,10 +51,10 @@ std::vector<std::string> with_ours(const std::map<std::string, std::string>& add
 }
 
 /// What the new process does: it becomes the command, or says its errno and ends.
-[[noreturn]] void become(char** command, char** environment, const sigset_t& mask, bool terminal,
+[[noreturn]] void become(char** command, char** environment, const sigset_t& mask, bool foreground,
                          pid_t parent, int failed) {
   ::setpgid(0, 0);
-  if (terminal) ::tcsetpgrp(STDIN_FILENO, ::getpid());
+  if (foreground) ::tcsetpgrp(STDIN_FILENO, ::getpid());
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != parent) ::_exit(1);  // it died before that
   std::signal(SIGPIPE, SIG_DFL);
@@ -71,7 +71,7 @@ Child::Child(pid_t pid, int signals, sigset_t old_mask, bool has_terminal)
     : pid_(pid), signals_(signals), old_mask_(old_mask), has_terminal_(has_terminal) {}
 
 Child::~Child() {
-  give_terminal(::getpgrp());
+  take_terminal_back();
   ::waitpid(pid_, nullptr, 0);
   ::sigprocmask(SIG_SETMASK, &old_mask_, nullptr);
 }
@@ -91,11 +91,12 @@ Result<std::shared_ptr<Child>> Child::start(std::vector<std::string> command,
   sigaddset(&blocked, SIGTTOU);  // who takes the terminal back stands in its background
   ::sigprocmask(SIG_BLOCK, &blocked, &old_mask);
   const int signals = ::signalfd(-1, &watched, SFD_CLOEXEC);
-  const bool terminal = ::isatty(STDIN_FILENO) == 1 && ::tcgetpgrp(STDIN_FILENO) == ::getpgrp();
+  const bool terminal = ::isatty(STDIN_FILENO) == 1;
+  const bool foreground = terminal && ::tcgetpgrp(STDIN_FILENO) == ::getpgrp();
   const pid_t parent = ::getpid();
   const pid_t pid = signals < 0 ? -1 : ::fork();
   if (pid == 0) {
-    become(arguments.data(), entries.data(), old_mask, terminal, parent, writing.get());
+    become(arguments.data(), entries.data(), old_mask, foreground, parent, writing.get());
   }
   if (pid < 0) {
     return fail(ErrorCode::io, fmt::format("cannot start a process: {}", ::strerror(errno)));
@@ -139,19 +140,20 @@ void Child::look() {
   info = {};
   if (::waitid(P_PID, id, &info, WSTOPPED | WNOHANG) != 0 || info.si_pid != pid_) return;
   if (!has_terminal_) return;  // 2
-  give_terminal(::getpgrp());
+  take_terminal_back();
   ::kill(::getpid(), SIGSTOP);
 }
 
 /// The shell lets us go on; in the foreground, if the terminal is ours.
 void Child::resume() {
   const bool in_foreground = has_terminal_ && ::tcgetpgrp(STDIN_FILENO) == ::getpgrp();
-  if (in_foreground) give_terminal(pid_);
+  if (in_foreground) ::tcsetpgrp(STDIN_FILENO, pid_);
   signal_group(SIGCONT);
 }
 
-void Child::give_terminal(pid_t group) const {
-  if (has_terminal_) ::tcsetpgrp(STDIN_FILENO, group);
+void Child::take_terminal_back() const {
+  const bool is_the_commands = has_terminal_ && ::tcgetpgrp(STDIN_FILENO) == pid_;
+  if (is_the_commands) ::tcsetpgrp(STDIN_FILENO, ::getpgrp());
 }
 
 void Child::signal_group(int signal_number) const {

@@ -15,9 +15,9 @@
 
 namespace berth::cli {
 
-/// A command in a process group of its own. Where standard input is the terminal of this process,
-/// the group is in its foreground; SIGINT, SIGTERM and SIGHUP that reach this process are passed
-/// on. The command is told (SIGTERM) if this process dies.
+/// A command in a process group of its own. Where this process stands in the foreground of a
+/// terminal the group does so in its place; SIGINT, SIGTERM and SIGHUP that reach this process are
+/// passed on. The command is told (SIGTERM) if this process dies.
 ///
 /// There can be one: the signals of the process are blocked from its start on.
 class Child {
@@ -44,7 +44,7 @@ class Child {
   void take(int signal_number);
   void look();
   void resume();
-  void give_terminal(pid_t group) const;
+  void take_terminal_back() const;
   void signal_group(int signal_number) const;
 
   pid_t pid_;  ///< also of its group

@@ -3,6 +3,7 @@
 
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -42,6 +43,25 @@ class Stream:
     def close(self):
         self.reply.close()
         self.connection.close()
+
+
+class Screen(threading.Thread):
+    """What a program writes to its terminal."""
+
+    def __init__(self, terminal):
+        super().__init__(daemon=True)
+        self.terminal, self.text = terminal, ""
+        self.start()
+
+    def run(self):
+        try:
+            while piece := os.read(self.terminal, 4096):
+                self.text += piece.decode(errors="replace")
+        except OSError:
+            pass  # its last program has ended
+
+    def wait(self, words):
+        wait_for(f"{words!r} on the screen", lambda: words in self.text)
 
 
 class Leases(E2eTest):
@@ -138,6 +158,16 @@ class Leases(E2eTest):
                  lambda: [each["holder"] for each in self.leases(berth)] == ["first"])
         first.close()
         berth.wait_state("chat", "ready")
+
+    def test_one_waits_for_longer_than_a_request(self):
+        berth = self.fast(wanted="on_demand", policy='max_hold = "1ms"')
+        first = Stream(berth, "/api/v1/leases", {"ram": "400MiB"})
+        first.until("granted")
+        second = Stream(berth, "/api/v1/leases", {"ram": "400MiB"})
+        self.assertEqual("waiting", second.line()["state"])
+        self.assertEqual(504, berth.chat("Hi").status)
+        first.close()
+        self.assertEqual("granted", second.line()["state"])
 
     # ---- memory is free when it is seen free ----
 
@@ -248,6 +278,38 @@ class Leases(E2eTest):
         self.assertIn("Berth went down", lease.stderr.read())
         berth.up()
         self.assertEqual([], self.leases(berth))
+
+    # ---- at a terminal ----
+
+    def at_terminal(self, berth, *arguments):
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execv(BIN / "berth", ["berth", "--config", berth.config_path, *arguments])
+        self.addCleanup(os.close, terminal)
+        return pid, Screen(terminal)
+
+    def test_the_command_has_the_terminal_and_its_keys(self):
+        berth = self.fast()
+        pid, screen = self.at_terminal(berth, "lease", "run", "--ram", "100MiB", "--", "sh", "-c",
+                                       "read word; echo got $word; sleep 1000; echo not reached")
+        os.write(screen.terminal, b"hello\n")
+        screen.wait("got hello")
+        os.write(screen.terminal, b"\x1a")  # Ctrl-Z: the shell must see that berth has stopped
+        self.assertTrue(os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1]))
+        os.kill(pid, signal.SIGCONT)
+        os.write(screen.terminal, b"\x03")  # Ctrl-C
+        self.assertEqual(128 + signal.SIGINT, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+    def test_it_is_told_that_it_waits_and_where_the_reason_is(self):
+        berth = self.fast(wanted="on_demand")
+        first = Stream(berth, "/api/v1/leases", {"ram": "400MiB"})
+        first.until("granted")
+        pid, screen = self.at_terminal(berth, "lease", "run", "--ram", "400MiB", "--",
+                                       "echo", "run")
+        screen.wait("the lease waits, 1 s; `berth explain` says why")
+        first.close()
+        screen.wait("run")
+        self.assertEqual(0, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
     # ---- holds ----
 

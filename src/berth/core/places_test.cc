@@ -196,6 +196,16 @@ TEST(Holds, APinInTheWayKeepsAHoldWaitingAndItsServersFree) {
   EXPECT_TRUE(d.running(other));
 }
 
+TEST(Holds, AServerThatEndsByItselfBeforeTheGrantComesAgain) {
+  Driver d = settled(three_servers());
+  const JobId hold = d.hold({kLlm, kVideo});
+  d.behaviour(kLlm).resident.reset();
+  d.apply(ServerChanged{kLlm, d.server(kLlm).generation, ServerChanged::Fact::exited, "exit 1"});
+  d.pass(1min);
+  EXPECT_TRUE(d.running(hold));
+  EXPECT_EQ(d.state(kLlm), ServerState::ready);
+}
+
 TEST(Holds, AUserStopOfAHeldServerIsHonoured) {
   Driver d = settled(three_servers());
   d.hold({kLlm});

@@ -65,7 +65,7 @@ class Scheduler {
   bool gather_holds();
   bool refuse_stuck_jobs_of_holds();
   [[nodiscard]] bool can_gather(const Job& hold) const;
-  void gather(const Job& hold);
+  bool gather(const Job& hold);
   void scatter(const Job& hold);
 
   // Jobs.

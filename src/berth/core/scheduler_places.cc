@@ -166,13 +166,11 @@ bool Scheduler::gather_holds() {
     if (earlier && can_gather(hold)) first = &hold;
   }
   if (gathering != nullptr) {
-    if (can_gather(*gathering)) return false;
+    if (can_gather(*gathering)) return gather(*gathering);
     scatter(*gathering);
     return true;
   }
-  if (first == nullptr) return false;
-  gather(*first);
-  return true;
+  return first != nullptr && gather(*first);
 }
 
 /// Each of its servers is there, on its way, or has a plan in which the others stay.
@@ -202,14 +200,23 @@ bool Scheduler::can_gather(const Job& hold) const {
   });
 }
 
-void Scheduler::gather(const Job& hold) {
+/// False: nothing was missing. One that was there and ended by itself has to come again.
+bool Scheduler::gather(const Job& hold) {
+  bool changed = false;
   for (const ServerId id : hold.holds) {
     Server& each = server(id);
+    changed = changed || each.held_by != hold.id;
     each.held_by = hold.id;
-    if (each.state == ServerState::ready) continue;
-    each.queue.push_back(
-        {.id = hold.id, .job_class = hold.job_class, .arrived = hold.arrived, .is_hold = true});
+    const bool waits = std::any_of(each.queue.begin(), each.queue.end(),
+                                   [&](const Waiting& job) { return job.id == hold.id; });
+    if (each.state == ServerState::ready || waits) continue;
+    each.queue.push_back({.id = hold.id,
+                          .job_class = hold.job_class,
+                          .arrived = hold.arrived,
+                          .is_hold = true});
+    changed = true;
   }
+  return changed;
 }
 
 void Scheduler::scatter(const Job& hold) {
