@@ -206,6 +206,24 @@ TEST(Holds, AServerThatEndsByItselfBeforeTheGrantComesAgain) {
   EXPECT_EQ(d.state(kLlm), ServerState::ready);
 }
 
+TEST(Holds, ForeignUseInTheWayIsLookedAtAgainUntilItLeaves) {
+  Config config = three_servers();
+  config.pools[0].kind = PoolKind::device;
+  Driver d(config);
+  d.pass(1h);
+  d.user(What::stop, kLlm);
+  d.foreign = 9_GiB;
+  const JobId picture = d.ask(kSd, image);  // takes a sample
+  d.pass(10s);
+  d.withdraw(picture);
+  const JobId hold = d.hold({kVideo});
+  d.pass(10s);
+  EXPECT_FALSE(d.running(hold));
+  d.foreign = Bytes{0};
+  d.pass(20s);
+  EXPECT_TRUE(d.running(hold));
+}
+
 TEST(Holds, AUserStopOfAHeldServerIsHonoured) {
   Driver d = settled(three_servers());
   d.hold({kLlm});

@@ -138,9 +138,18 @@ void Scheduler::expire_releases() {
 
 /// Somebody waits or is owed its return, and its place is partly in foreign hands.
 bool Scheduler::foreign_may_block() const {
-  return std::any_of(state_.servers.begin(), state_.servers.end(), [this](const Server& each) {
-    const bool waits = each.state == ServerState::absent && (!each.queue.empty() || each.owed());
-    return waits &&
+  std::vector<ServerId> held;  // by holds that wait
+  for (const Server& place : state_.servers) {
+    if (place.kind != JobKind::hold || place.queue.empty()) continue;
+    const auto& named = state_.jobs.at(place.queue.front().id).holds;
+    held.insert(held.end(), named.begin(), named.end());
+  }
+  std::uint32_t index = 0;
+  return std::any_of(state_.servers.begin(), state_.servers.end(), [&](const Server& each) {
+    const ServerId id{index++};
+    const bool wanted =
+        !each.queue.empty() || each.owed() || std::find(held.begin(), held.end(), id) != held.end();
+    return each.state == ServerState::absent && wanted &&
            std::any_of(state_.sample.begin(), state_.sample.end(), [&](const PoolSample& sample) {
              return sample.foreign.count > 0 && each.config.footprint.in(sample.pool).count > 0;
            });

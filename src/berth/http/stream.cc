@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "berth/http/stream.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -167,6 +168,8 @@ Task<Result<Stream>> Stream::connect(Endpoint endpoint, Duration limit) {
                    "cannot connect to " + to_text(endpoint) + ": " + failure.message());
   }
   if (!endpoint.is_unix()) set_tcp_options(stream->socket);
+  // A program that we start later would keep the connection open for as long as it lives.
+  ::fcntl(stream->socket.native_handle(), F_SETFD, FD_CLOEXEC);
   co_return Stream(stream);
 }
 
