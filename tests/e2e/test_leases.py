@@ -86,7 +86,9 @@ class Leases(E2eTest):
     def end(self, process):
         if process.poll() is None:
             process.kill()
-        process.communicate()
+        process.wait()  # not for the end of its pipes, which its commands have too
+        for pipe in (process.stdout, process.stderr):
+            pipe.close()
 
     def leases(self, berth):
         return berth.api("GET", "/api/v1/leases").json()["leases"]
@@ -176,7 +178,7 @@ class Leases(E2eTest):
         berth.wait_state("chat", "ready")
         script = LEAVE_HELPER.format(bin=BIN, size="350MiB", folder=folder)
         lease = self.run_lease(berth, "lease", "run", "--ram", "400MiB", "--", "sh", "-c",
-                               f"{script}; sleep 1000")
+                               f"{script}; exec sleep 1000")
         helper = self.helper(folder)
         chat = Later(lambda: berth.chat("Hi"))
         lease.kill()

@@ -15,6 +15,19 @@ using testing::IsEmpty;
 using enum ServerClass;
 using What = UserAsked::What;
 
+TEST(Peers, APinBeforeTheFirstSignalKeepsTheServer) {
+  Driver d = settled();
+  const JobId chat = d.ask(kLlm, ServerClass::chat);
+  const JobId picture = d.ask(kSd, image);
+  d.user(UserAsked::What::pin, kLlm);
+  d.end(chat);
+  d.pass(1min);
+  EXPECT_EQ(d.state(kLlm), ServerState::ready);
+  EXPECT_FALSE(d.running(picture));
+  EXPECT_TRUE(d.server(kLlm).gate_open);
+  EXPECT_FALSE(d.server(kLlm).displaced.has_value());
+}
+
 TEST(Peers, StartingLlmIsSeenByTheDecision) {
   Driver d(card_of_ten());
   d.pass(1s);

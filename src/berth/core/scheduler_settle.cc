@@ -169,6 +169,9 @@ bool Scheduler::advance(Claim& claim) {
 bool Scheduler::must_fall(const Claim& claim) const {
   const Server& newcomer = server(claim.newcomer);
   if (kept_out_by(state_, claim.newcomer)) return true;
+  const bool pinned = std::any_of(claim.victims.begin(), claim.victims.end(),
+                                  [this](ServerId id) { return server(id).pinned; });
+  if (pinned) return true;  // since the plan was made
   if (!claim.is_return) return newcomer.queue.empty() || !is_gathered(state_, newcomer);
   const bool victim_works = std::any_of(claim.victims.begin(), claim.victims.end(),
                                         [this](ServerId id) { return !server(id).idle(); });

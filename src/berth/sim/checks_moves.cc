@@ -92,8 +92,9 @@ void Checks::check_hold(const core::State& state, const core::Dispatch& action) 
       broken(fmt::format("hold: it is granted and {} is not there", server.config.name));
     }
     const bool away = server.state == ServerState::absent || server.state == ServerState::failed;
-    // A pin may have been taken away since the plan was made.
-    const bool pins = ground_.world->faults.user > 0;
+    // A pin may have been taken away, and a server have come up by itself, since the plan was made.
+    const Faults& faults = ground_.world->faults;
+    const bool pins = faults.user > 0 || faults.reloads > 0;
     const bool stays = pins || server.state == ServerState::unkillable || is_held(ServerId{i});
     if (stream.exclusive && !named && !away && !stays) {
       broken(fmt::format("hold: it is exclusive and {} is there", server.config.name));
