@@ -174,8 +174,8 @@ class Berth:
     def close(self):
         """Ends everything and checks that nothing is left."""
         if self.process and self.process.poll() is None:
-            self.cli("down", check=False)
             try:
+                self.cli("down", check=False)
                 self.process.wait(30)
             except subprocess.TimeoutExpired:
                 self.process.kill()

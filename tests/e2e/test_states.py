@@ -2,9 +2,13 @@
 """Each named state of the LLM when a picture is asked for, and pictures that go wrong
 (issue 3, must show 4)."""
 
+import os
+import shutil
+import tempfile
 import unittest
+from pathlib import Path
 
-from harness import E2eTest, Stream, wait_for
+from harness import E2eTest, Stream, real_llama, wait_for
 
 
 def moves(berth, server=None):
@@ -45,12 +49,33 @@ class EachNamedState(E2eTest):
         self.assertIsNone(row["displaced_by"])
 
     def test_a_start_is_awaited_and_then_displaced(self):
-        berth = self.berth().up()
-        self.assertIn(berth.server("chat")["state"], ("absent", "starting", "ready"))
-        self.assertEqual(200, berth.picture().status)
+        gate = os.path.join(self.folder(), "gate")
+        os.mkfifo(gate)
+        berth = self.berth(binary=self.llama_behind(gate)).up()
+        berth.wait_state("chat", "starting")
+        picture = berth.picture_later()
+        berth.wait_step("job_arrived")
+        self.assertEqual([("chat", "resident")], moves(berth), "the picture waits for the start")
+        Path(gate).write_text("go\n")
+        self.assertEqual(200, picture.get().status)
         berth.wait_step("row_cleared")
         self.assertEqual([("chat", "resident"), ("chat", "absent"), ("image", "resident"),
                           ("image", "absent"), ("chat", "resident")], moves(berth))
+
+    def folder(self):
+        path = tempfile.mkdtemp(prefix="berth-")
+        self.addCleanup(lambda: shutil.rmtree(path, ignore_errors=True))
+        return path
+
+    def llama_behind(self, gate):
+        """A real llama-server whose first start goes on when a line is in the pipe `gate`."""
+        path = gate + "-llama-server"
+        Path(path).write_text(f"""#!/bin/sh
+case "$*" in *--host*) [ -p "{gate}" ] && read -r line < "{gate}" && rm "{gate}" ;; esac
+exec "{real_llama()[0]}" "$@"
+""")
+        os.chmod(path, 0o755)
+        return path
 
     def test_a_stream_is_finished_first(self):
         berth = self.berth().up()
