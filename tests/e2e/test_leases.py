@@ -201,14 +201,16 @@ class Leases(E2eTest):
         berth = self.fast(wanted="on_demand", policy='release_deadline = "2s"')
         folder = self.folder()
         script = LEAVE_HELPER.format(bin=BIN, size="300MiB", folder=folder)
-        done = berth.cli("lease", "run", "--ram", "40MiB", "--", "sh", "-c",
-                         f"{script}; until test -s {folder}/held; do sleep 0.01; done")
-        self.assertEqual(0, done.returncode)
+        self.run_lease(berth, "lease", "run", "--ram", "100MiB", "--", "sh", "-c",
+                       f"{script}; until test -e {folder}/go; do sleep 0.01; done")
         helper = self.helper(folder)
-        refused = berth.picture()
+        picture = berth.picture_later()
+        wait_for("the picture waits for the lease", lambda: berth.server("image")["waiting"] == 1)
+        (folder / "go").touch()
+        refused = picture.get()
         self.assertEqual(503, refused.status, refused.body)
         self.assertEqual("memory_not_released", refused.json()["error"]["code"])
-        self.assertIn(f"memory-holder (pid {helper})", refused.json()["error"]["message"])
+        self.assertIn(f"memory-holder (pid {helper},", refused.json()["error"]["message"])
         os.kill(helper, signal.SIGKILL)
         self.assertEqual(200, berth.picture().status)
 
@@ -337,6 +339,7 @@ class Leases(E2eTest):
         hold = self.run_lease(berth, "hold", "image", "--", "sh", "-c",
                               f"'{BIN}/berth' -c {berth.config_path} image -o {berth.state}/a.png "
                               "--width 64 --height 64 a harbour && echo drawn && sleep 1000")
+        self.assertIn("64x64", hold.stdout.readline())
         self.assertEqual("drawn\n", hold.stdout.readline())
         chat = Later(lambda: berth.chat("Hi"))
         wait_for("the chat waits", lambda: berth.server("chat")["waiting"] == 1)
