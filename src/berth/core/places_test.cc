@@ -224,6 +224,20 @@ TEST(Holds, ForeignUseInTheWayIsLookedAtAgainUntilItLeaves) {
   EXPECT_TRUE(d.running(hold));
 }
 
+TEST(Holds, AfterTheBackOffOfItsServerAHoldIsGathered) {
+  Config config = three_servers();
+  config.policy.retry_first = 5s;
+  Driver d = settled(config);
+  d.behaviour(kVideo).start_error = Error{ErrorCode::start_failed, "exit code 1"};
+  d.hold({kVideo});
+  d.pass(6s);
+  d.behaviour(kVideo).start_error.reset();
+  const JobId second = d.hold({kVideo});
+  EXPECT_FALSE(d.rejected(second));
+  d.pass(30s);
+  EXPECT_TRUE(d.running(second));
+}
+
 TEST(Holds, AUserStopOfAHeldServerIsHonoured) {
   Driver d = settled(three_servers());
   d.hold({kLlm});

@@ -210,10 +210,8 @@ bool Scheduler::gather(const Job& hold) {
     const bool waits = std::any_of(each.queue.begin(), each.queue.end(),
                                    [&](const Waiting& job) { return job.id == hold.id; });
     if (each.state == ServerState::ready || waits) continue;
-    each.queue.push_back({.id = hold.id,
-                          .job_class = hold.job_class,
-                          .arrived = hold.arrived,
-                          .is_hold = true});
+    each.queue.push_back(
+        {.id = hold.id, .job_class = hold.job_class, .arrived = hold.arrived, .is_hold = true});
     changed = true;
   }
   return changed;

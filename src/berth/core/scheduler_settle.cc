@@ -31,6 +31,10 @@ bool as_large_as_any(const Footprint& need, const std::vector<Footprint>& blocke
 
 void Scheduler::settle() {
   expire_releases();
+  for (Server& each : state_.servers) {  // back-off is over
+    const bool again = each.state == ServerState::failed && each.retry_at <= now_ && each.retry_at;
+    if (again) each.state = ServerState::absent;
+  }
   for (int step = 0; step < kSettleStepsMax; ++step) {
     if (dispatch_jobs() || refuse_held_too_long() || refuse_doomed_calls() ||
         refuse_stuck_jobs_of_holds() || revoke_places() || gather_holds() || retire_servers() ||
@@ -385,10 +389,7 @@ void Scheduler::fail(const Claim& claim, const Error& error, Reason reason) {
 bool Scheduler::claim_jobs() {
   std::vector<std::pair<Rank, ServerId>> waiters;
   for (std::uint32_t i = 0; i < state_.servers.size(); ++i) {
-    Server& each = state_.servers[i];
-    if (each.state == ServerState::failed && each.retry_at && *each.retry_at <= now_) {
-      each.state = ServerState::absent;
-    }
+    const Server& each = state_.servers[i];
     const bool absent = each.state == ServerState::absent && is_gathered(state_, each);
     if (absent && !each.queue.empty() && !in_a_claim(state_, ServerId{i})) {
       waiters.emplace_back(rank_of(state_, each, head_of(state_, each, now_), now_), ServerId{i});

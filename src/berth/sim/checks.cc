@@ -300,7 +300,9 @@ void Checks::check_bound(const core::State& state) {
     const bool served = !server.running.empty() || server.last_served == ground_.now;
     if (server.queue.empty() || served) shadow.unserved_since.reset();
     if (server.queue.empty() || served) continue;
-    if (!shadow.unserved_since) shadow.unserved_since = ground_.now;
+    // From the arrival of who waits now: those before may have left, or waited for max_hold.
+    const Instant first = server.queue.front().arrived;
+    shadow.unserved_since = std::max(shadow.unserved_since.value_or(first), first);
     std::size_t worst = 0;
     for (const core::Waiting& job : server.queue)
       worst = std::max(worst, static_cast<std::size_t>(job.job_class));
