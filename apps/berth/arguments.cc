@@ -85,8 +85,8 @@ void add_replay(CLI::App& app, Arguments& arguments) {
 
 void add_simulate(CLI::App& app, Arguments& arguments) {
   SimulateOptions& options = arguments.simulate;
-  CLI::App* command = add(app, "simulate", "Play a workload under Berth's policy and under others",
-                          arguments, [&] { return simulate(arguments.common, options); });
+  CLI::App* command = add(app, "simulate", "Play a workload under several policies", arguments,
+                          [&] { return simulate(arguments.common, options); });
   command->add_option("trace", options.traces, "Public traces: CSV or JSON lines");
   command->add_option("--workload", options.workload, "A workload, one JSON object a line");
   command->add_option("--journal", options.journal, "A journal.jsonl: its newest run");

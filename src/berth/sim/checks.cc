@@ -302,7 +302,7 @@ void Checks::check_bound(const core::State& state) {
     if (server.queue.empty() || served) continue;
     // From the arrival of who waits now: those before may have left, or waited for max_hold.
     const Instant first = server.queue.front().arrived;
-    shadow.unserved_since = std::max(shadow.unserved_since.value_or(first), first);
+    shadow.unserved_since = std::max(shadow.unserved_since.value_or(ground_.now), first);
     std::size_t worst = 0;
     for (const core::Waiting& job : server.queue)
       worst = std::max(worst, static_cast<std::size_t>(job.job_class));

@@ -211,7 +211,11 @@ bool has_bound(const World& world) {
   const bool holds =
       std::any_of(world.streams.begin(), world.streams.end(),
                   [](const Stream& stream) { return stream.kind == core::JobKind::hold; });
-  return world.config.pools.size() == 1 && !holds &&
+  // A request that a fallback serves counts for neither server's bound.
+  const bool falls_back =
+      std::any_of(world.config.servers.begin(), world.config.servers.end(),
+                  [](const core::ServerConfig& server) { return server.fallback.has_value(); });
+  return world.config.pools.size() == 1 && !holds && !falls_back &&
          std::all_of(std::begin(troubles), std::end(troubles), [](int each) { return each == 0; });
 }
 
