@@ -107,6 +107,8 @@ enum class Reason : std::uint8_t {
   refused_displaced,        ///< its server is displaced, and it was not to wait
   uses_fallback,            ///< its server is displaced, and another one serves it
   held_too_long,            ///< it waited for max_hold
+  foretold,                 ///< it has to wait, and when it will run
+  not_in_time,              ///< it would have to wait for longer than max_hold
 };
 
 /// The numbers of one admission, on the pool that decided.
@@ -131,6 +133,8 @@ struct Announce {
   std::optional<Admission> numbers;
   std::vector<Holder> holders;
   std::optional<Error> error;
+  std::optional<Duration> eta;  ///< until the job runs, as things are
+  bool is_guess = false;        ///< `eta` needed a time that nobody has learned yet
 
   bool operator==(const Announce&) const = default;
 };

@@ -100,6 +100,7 @@ struct Recovered {
   Config config;
   std::vector<Row> rows;
   std::vector<FoundServer> found;
+  std::vector<JobArrived> holds;  ///< that were granted, and whose owners may come back for them
 };
 
 using Event = std::variant<JobArrived, JobWithdrawn, JobEnded, EffectEnded, ServerChanged, Measured,

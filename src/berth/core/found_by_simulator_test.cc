@@ -238,5 +238,20 @@ TEST(Turns, BatchWorkOnAnLlmDoesNotKeepItsGateOpen) {
   EXPECT_EQ(d.state(kSd), ServerState::ready);
 }
 
+TEST(FoundBySimulator, APlanOverAVictimThatNothingCanKillFalls) {
+  Driver d = settled();
+  d.ask(kLlm, ServerClass::chat);
+  const JobId picture = d.ask(kSd, ServerClass::image);
+  ASSERT_FALSE(d.scheduler().state().claims.empty());
+  d.apply(ServerChanged{kLlm, d.server(kLlm).generation, ServerChanged::Fact::unresponsive, ""});
+  const EffectId stop = *d.server(kLlm).move;
+  d.apply(EffectEnded{stop, {.error = Error{ErrorCode::unkillable, "it does not die"}}});
+  EXPECT_EQ(d.state(kLlm), ServerState::unkillable);
+  EXPECT_TRUE(d.announced(Reason::claim_fell));
+  d.pass(1min);
+  EXPECT_THAT(d.story(), testing::Not(testing::Contains("up sd")));
+  EXPECT_FALSE(d.running(picture));
+}
+
 }  // namespace
 }  // namespace berth::core

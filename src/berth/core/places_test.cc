@@ -246,5 +246,27 @@ TEST(Holds, AUserStopOfAHeldServerIsHonoured) {
   EXPECT_EQ(d.state(kLlm), ServerState::absent);
 }
 
+TEST(Holds, AfterARestartAHoldIsKeptUntilItsOwnerHasComeBackOrNot) {
+  const Row llm{.server = kLlm,
+                .wanted = Wanted::on,
+                .generation = Generation{1},
+                .displaced = Displacement{Instant{30min}, kSd, After::restore}};
+  const Row sd{.server = kSd, .generation = Generation{1}};
+  const JobArrived kept{.job = JobId{100},
+                        .kind = JobKind::hold,
+                        .server = kSd,
+                        .job_class = video,
+                        .client = "night run",
+                        .servers = {kSd},
+                        .limit = 30min};
+  Driver d(card_of_ten(), {llm, sd}, {{kSd, Generation{1}, true, false}}, {kept});
+  EXPECT_TRUE(d.running(JobId{100})) << "what it holds was found alive";
+  d.pass(50s);
+  EXPECT_EQ(d.state(kLlm), ServerState::absent) << "its displacer still has work";
+  d.end(JobId{100}, JobEnd::cancelled);
+  d.pass(1min);
+  EXPECT_EQ(d.state(kLlm), ServerState::ready);
+}
+
 }  // namespace
 }  // namespace berth::core

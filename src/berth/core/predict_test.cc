@@ -14,22 +14,6 @@ using testing::IsEmpty;
 using enum ServerClass;
 using What = UserAsked::What;
 
-/// Every server has answered one request and was swapped once each way: 12 s a picture, 10 s a
-/// chat; a stop takes 1 s, a start 4 s. The LLM has been back for an hour.
-Driver experienced(Config config = card_of_ten()) {
-  Driver d = settled(std::move(config));
-  const JobId chat_job = d.ask(kLlm, chat);
-  d.pass(10s);
-  d.end(chat_job);
-  const JobId picture = d.ask(kSd, image);
-  d.pass(17s);
-  d.end(picture);
-  d.pass(1h);
-  EXPECT_EQ(d.state(kLlm), ServerState::ready);
-  d.forget_story();
-  return d;
-}
-
 Forecast forecast_of(const Driver& d, JobId job) {
   for (const Forecast& each : predict(d.scheduler(), d.now())) {
     if (each.job == job) return each;

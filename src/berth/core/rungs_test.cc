@@ -139,5 +139,56 @@ TEST(Rule8, AfterARestartADisplacedServerThatLoadedItselfIsOwedStill) {
   EXPECT_TRUE(d.server(kSd).displaced.has_value());
 }
 
+/// The image server was told to free its models and keeps them; who wanted its place has left.
+Driver freed_for_nobody() {
+  Config config = card_with_a_freeable_one();
+  config.servers[kLlm.value].wanted = Wanted::on_demand;
+  config.servers.push_back({.name = "video", .job_class = video, .footprint = bytes(9_GiB)});
+  Driver d(config);
+  const JobId picture = d.ask(kSd, image);
+  d.pass(10s);
+  d.end(picture);
+  d.pass(1h);
+  d.behaviour(kSd).frees_nothing = true;
+  const JobId film = d.ask(ServerId{2}, video);
+  d.pass(500ms);
+  d.withdraw(film);
+  d.pass(600ms);
+  d.forget_story();
+  return d;
+}
+
+TEST(Freed, OneThatIsAskedForAgainBeforeItsMemoryWasSeenFreeIsSweptAndThenLoads) {
+  Driver d = freed_for_nobody();
+  ASSERT_TRUE(d.server(kSd).freed);
+  const Generation old = d.server(kSd).generation;
+  const JobId picture = d.ask(kSd, image);
+  d.pass(2min);
+  EXPECT_TRUE(d.running(picture));
+  EXPECT_THAT(d.story(), ElementsAre("down sd", "up sd", "run 3"));
+  EXPECT_EQ(d.server(kSd).generation.value, old.value + 1) << "it is another process";
+}
+
+TEST(Rule8, AVictimThatLoadsAgainBeforeItsMemoryWasSeenFreeIsNotTakenForGone) {
+  Config config = card_with_a_freeable_one();
+  config.servers.push_back({.name = "video", .job_class = video, .footprint = bytes(9_GiB)});
+  config.servers[kLlm.value].wanted = Wanted::on_demand;
+  Driver d(config);
+  const JobId picture = d.ask(kSd, image);
+  d.pass(10s);
+  d.end(picture);
+  d.pass(1h);
+  d.forget_story();
+  d.behaviour(kSd).frees_nothing = true;
+  const JobId film = d.ask(ServerId{2}, video);
+  d.pass(1500ms);  // freed, and the barrier waits
+  d.behaviour(kSd).frees_nothing = false;
+  d.behaviour(kSd).freed = false;
+  d.apply(ServerChanged{kSd, d.server(kSd).generation, Fact::appeared, "loaded"});
+  d.pass(1min);
+  EXPECT_THAT(d.story(), ElementsAre("free sd", "free sd", "up video", "run 2"));
+  EXPECT_TRUE(d.running(film));
+}
+
 }  // namespace
 }  // namespace berth::core

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "berth/base/assert.h"
+#include "berth/core/foretell.h"
 #include "berth/core/holding.h"
 #include "berth/core/planner.h"
 #include "berth/core/planted.h"
@@ -70,6 +71,8 @@ void Scheduler::on(const JobArrived& event) {
                                target.queue.size(), name)},
                   swap_time(state_, target));
   }
+  const Foretold foretold = foretell_arrival(event);
+  if (foretold.is_late) return refuse_late(event, *foretold.eta);
   state_.jobs.emplace(event.job, Job{.id = event.job,
                                      .kind = event.kind,
                                      .server = event.server,
@@ -88,7 +91,7 @@ void Scheduler::on(const JobArrived& event) {
                           .has_need = event.need.has_value(),
                           .has_parent = event.parent.has_value(),
                           .hold_until = hold_until(target.config, event, now_)});
-  meet_displacement(event.job);
+  meet_displacement(event.job, foretold);
 }
 
 void Scheduler::on(const JobWithdrawn& event) {
@@ -404,6 +407,8 @@ void Scheduler::on(const Recovered& event) {
   }
   for (std::uint32_t i = 0; i < state_.servers.size(); ++i)
     recover_displaced(ServerId{i});
+  for (const JobArrived& hold : event.holds)
+    place_arrived(hold);
 }
 
 /// Recorded as displaced and resident: it was never stopped, or has come up by itself since then.

@@ -10,6 +10,8 @@
 
 namespace berth::core {
 
+struct Foretold;
+
 /// Every decision of Berth. Events in, actions out; no clock, IO, threads, randomness, callbacks.
 /// The same events always give the same actions, so a journal replays and a copy predicts.
 ///
@@ -75,7 +77,9 @@ class Scheduler {
   void reject_queue(Server& server, const Error& error, std::optional<Duration> retry_after);
 
   // While a server is displaced (scheduler_holding.cc).
-  void meet_displacement(JobId id);
+  [[nodiscard]] Foretold foretell_arrival(const JobArrived& event) const;
+  void refuse_late(const JobArrived& event, Duration eta);
+  void meet_displacement(JobId id, const Foretold& foretold);
   void send_to_fallback(JobId id, ServerId fallback);
   bool refuse_held_too_long();
 

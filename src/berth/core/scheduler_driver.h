@@ -43,13 +43,14 @@ inline Config card_of_ten(Wanted llm = Wanted::on, Wanted sd = Wanted::on_demand
 /// or after the server's own time, memory comes back with the exit unless a server keeps it.
 class Driver {
  public:
-  explicit Driver(Config config, std::vector<Row> rows = {}, std::vector<FoundServer> found = {}) {
+  explicit Driver(Config config, std::vector<Row> rows = {}, std::vector<FoundServer> found = {},
+                  std::vector<JobArrived> holds = {}) {
     for (std::uint32_t i = 0; i < config.servers.size(); ++i)
       servers_.push_back({});
     for (const FoundServer& f : found)
       servers_[f.server.value].resident = f.generation;
     config_ = config;
-    apply(Recovered{std::move(config), std::move(rows), std::move(found)});
+    apply(Recovered{std::move(config), std::move(rows), std::move(found), std::move(holds)});
   }
 
   struct Behaviour {
@@ -267,6 +268,22 @@ class Driver {
 inline Driver settled(Config config = card_of_ten()) {
   Driver driver(std::move(config));
   driver.pass(1h);
+  driver.forget_story();
+  return driver;
+}
+
+/// Every server has answered one request and was swapped once each way: 12 s a picture, 10 s a
+/// chat; a stop takes 1 s, a start 4 s. The LLM has been back for an hour.
+inline Driver experienced(Config config = card_of_ten()) {
+  Driver driver = settled(std::move(config));
+  const JobId talk = driver.ask(kLlm, ServerClass::chat);
+  driver.pass(10s);
+  driver.end(talk);
+  const JobId picture = driver.ask(kSd, ServerClass::image);
+  driver.pass(17s);
+  driver.end(picture);
+  driver.pass(1h);
+  BERTH_ASSERT(driver.state(kLlm) == ServerState::ready);
   driver.forget_story();
   return driver;
 }

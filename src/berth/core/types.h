@@ -118,6 +118,9 @@ struct Policy {
   Duration retry_first{1s};        ///< back-off after a failed start, doubled up to retry_max
   Duration retry_max{60s};
   std::int32_t queue_max = 1000;  ///< waiting jobs per server
+  /// A request that has to wait is told when it will run, if a copy gets there in so many events;
+  /// 0: no request is told.
+  std::int32_t foretell_steps = 200;
 
   bool operator==(const Policy&) const = default;
 };

@@ -68,7 +68,8 @@ void describe(Archive& archive, Value& value) {
 template <class Archive, Like<core::Policy> Value>
 void describe(Archive& archive, Value& value) {
   auto& [limit_numerator, limit_denominator, oversize, patience, ageing, linger_max,
-         turn_linger_max, swap_guess, release_deadline, retry_first, retry_max, queue_max] = value;
+         turn_linger_max, swap_guess, release_deadline, retry_first, retry_max, queue_max,
+         foretell_steps] = value;
   archive("limit_numerator", limit_numerator);
   archive("limit_denominator", limit_denominator);
   archive("oversize", oversize);
@@ -81,6 +82,7 @@ void describe(Archive& archive, Value& value) {
   archive("retry_first_ns", retry_first);
   archive("retry_max_ns", retry_max);
   archive("queue_max", queue_max);
+  archive("foretell_steps", foretell_steps);
 }
 
 template <class Archive, Like<core::Config> Value>
@@ -268,11 +270,12 @@ void describe(Archive& archive, Value& value) {
 
 template <class Archive, Like<core::Recovered> Value>
 void describe(Archive& archive, Value& value) {
-  auto& [config, rows, found] = value;
+  auto& [config, rows, found, holds] = value;
   archive("config", config);
   archive.name_by(config);
   archive("rows", rows);
   archive("found", found);
+  archive("holds", holds);
 }
 
 // ---- Actions ------------------------------------------------------------------------------------
@@ -333,7 +336,7 @@ void describe(Archive& archive, Value& value) {
 
 template <class Archive, Like<core::Announce> Value>
 void describe(Archive& archive, Value& value) {
-  auto& [reason, server, victims, job, numbers, holders, error] = value;
+  auto& [reason, server, victims, job, numbers, holders, error, eta, is_guess] = value;
   archive("reason", reason);
   archive("server", server);
   archive("victims", victims);
@@ -341,6 +344,8 @@ void describe(Archive& archive, Value& value) {
   archive("numbers", numbers);
   archive("holders", holders);
   archive("error", error);
+  archive("eta_ns", eta);
+  archive("is_guess", is_guess);
 }
 
 }  // namespace berth::host

@@ -177,6 +177,8 @@ Record Journal::decision(Stamp stamp, const core::Announce& announce, const core
   if (announce.numbers) line.object["numbers"] = numbers_json(*announce.numbers, config);
   if (!announce.holders.empty()) line.object["holders"] = holders_json(announce.holders, config);
   if (announce.error) line.object["error"] = error_json(*announce.error);
+  if (announce.eta) line.object["eta_ms"] = milliseconds(*announce.eta);
+  if (announce.eta) line.object["guess"] = announce.is_guess;
   return finish(line, stamp, "decision", std::string(name(announce.reason)), server,
                 sentence(announce, config));
 }

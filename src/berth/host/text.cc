@@ -138,6 +138,10 @@ std::string_view name(core::Reason reason) {
       return "uses_fallback";
     case core::Reason::held_too_long:
       return "held_too_long";
+    case core::Reason::foretold:
+      return "foretold";
+    case core::Reason::not_in_time:
+      return "not_in_time";
   }
   return kNoName;
 }
@@ -360,6 +364,9 @@ std::string sentence(const core::Announce& decision, const core::Config& config)
     case core::Reason::needs_more:
       return fmt::format("{} ran out of memory; {} are counted for it from now on", server,
                          to_text(decision.numbers->need));
+    case core::Reason::foretold:
+      return fmt::format("job {} for {} has to wait, about {}{}", decision.job->value, server,
+                         to_text(*decision.eta), decision.is_guess ? " (a guess)" : "");
     case core::Reason::uses_fallback:
       return fmt::format("{} is displaced, {} serves its request meanwhile", server, victims);
     case core::Reason::claim_fell:
@@ -380,6 +387,7 @@ std::string sentence(const core::Announce& decision, const core::Config& config)
     case core::Reason::waits_for_itself:
     case core::Reason::refused_displaced:
     case core::Reason::held_too_long:
+    case core::Reason::not_in_time:
       return error_text(decision);
   }
   return "";

@@ -60,10 +60,14 @@ void Checks::check_refusal(const core::State& state, const core::Event& event,
       broken(fmt::format("max_hold: job {} for {} is refused too early", action.job.value, who));
     }
   }
-  if (action.error.code != ErrorCode::displaced) return;
-  const core::ServerConfig& config = ground_.world->config.servers[job.server.value];
   const auto* arrival = std::get_if<core::JobArrived>(&event);
   const bool asked_now = arrival != nullptr && arrival->job == action.job;
+  if (action.error.code == ErrorCode::not_in_time) {
+    const bool late = job.hold_until && ground_.now + *action.retry_after > *job.hold_until;
+    if (!asked_now || !late) broken(fmt::format("max_hold: job {} was in time", action.job.value));
+  }
+  if (action.error.code != ErrorCode::displaced) return;
+  const core::ServerConfig& config = ground_.world->config.servers[job.server.value];
   if (!asked_now || config.while_displaced != core::WhileDisplaced::refuse) {
     broken(fmt::format("while_displaced: job {} for {} was to be held", action.job.value, who));
   }

@@ -374,21 +374,27 @@ void Simulator::arrive(const Due& due) {
     if (chance(world_.faults.client_leaves)) {
       push(rng_.between(Duration{1ms}, Duration{30s}), {.kind = Kind::leaves, .job = id});
     }
-    core::JobArrived event{.job = id,
-                           .kind = stream.kind,
-                           .server = stream.server,
-                           .job_class = stream.job_class,
-                           .client = "sim"};
-    if (stream.kind != core::JobKind::request) event.limit = stream.limit;
-    if (stream.kind == core::JobKind::lease) event.need = stream.need;
+    core::JobArrived event = arrival_of(id, ground_.jobs.at(id));
     event.kept_alive = kept_alive;
-    event.servers = stream.servers;
-    event.exclusive = stream.exclusive;
     feed(event);
   }
   const bool render = stream.pattern == Stream::Pattern::overnight;
   push(render ? stream.pause : rng_.between(Duration{1ms}, 2 * stream.pause),
        {.kind = Kind::arrival, .stream = due.stream});
+}
+
+core::JobArrived Simulator::arrival_of(JobId id, const JobTruth& job) const {
+  const Stream& stream = world_.streams[job.stream];
+  core::JobArrived event{.job = id,
+                         .kind = stream.kind,
+                         .server = stream.server,
+                         .job_class = stream.job_class,
+                         .client = "sim"};
+  if (stream.kind != core::JobKind::request) event.limit = stream.limit;
+  if (stream.kind == core::JobKind::lease) event.need = stream.need;
+  event.servers = stream.servers;
+  event.exclusive = stream.exclusive;
+  return event;
 }
 
 /// Returns whether its client gets signs of life, and so waits for longer.

@@ -114,6 +114,7 @@ class Simulator {
   void appeared(const Due& due);
   void work_ended(const Due& due);
   void arrive(const Due& due);
+  [[nodiscard]] core::JobArrived arrival_of(JobId id, const JobTruth& job) const;
   bool promise_answer(JobId id);
   void leave(const Due& due);
   void call_tool(const Due& due);

@@ -10,6 +10,13 @@ namespace berth::sim {
 
 using core::ClaimPhase;
 
+namespace {
+
+/// How long the owner of a hold has to come back for it.
+constexpr Duration kHoldGrace = 60s;
+
+}  // namespace
+
 void Simulator::crash() {
   for (const core::Claim& claim : core_->state().claims) {
     if (claim.phase == ClaimPhase::draining) hit(Probe::crash_draining);
@@ -43,14 +50,21 @@ void Simulator::crash() {
   core_dues_ = 0;
   std::erase_if(ground_.processes,
                 [this](const Process& process) { return ground_.is_place(process.server); });
-  ground_.jobs.clear();  // their clients saw a closed connection
+  // Their clients saw a closed connection; the owner of a hold may come back for it.
+  std::erase_if(ground_.jobs, [this](const auto& entry) {
+    const JobTruth& job = entry.second;
+    const bool granted = job.kind == core::JobKind::hold && job.state == JobTruth::State::running;
+    return !granted || !rng_.chance(700);
+  });
+  for (auto& [id, job] : ground_.jobs)
+    job.state = JobTruth::State::queued;
   checks_.host_died();
   push(rng_.between(Duration{1ms}, Duration{3s}), {.kind = Kind::recover});
 }
 
 /// Plays the host's start: of two generations the newest stays, what is dead is on no books.
 void Simulator::recover() {
-  core::Recovered event{.config = world_.config, .rows = {}, .found = {}};
+  core::Recovered event{.config = world_.config, .rows = {}, .found = {}, .holds = {}};
   for (const auto& row : ground_.rows) {
     if (row) event.rows.push_back(*row);
   }
@@ -70,6 +84,11 @@ void Simulator::recover() {
     process.forgotten = !process.alive;
     // The adapter of the new Berth knows it and can stop it, however far its start had come.
     if (process.alive) process.ready = !process.freed;
+  }
+  for (const auto& [id, job] : ground_.jobs) {
+    hit(Probe::hold_kept);
+    event.holds.push_back(arrival_of(id, job));
+    if (rng_.chance(500)) push(kHoldGrace, {.kind = Kind::leaves, .job = id});
   }
   core_ = std::make_unique<core::Scheduler>();
   std::fill(moves_.begin(), moves_.end(), EffectId{});

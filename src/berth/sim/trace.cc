@@ -93,6 +93,8 @@ struct EventText {
     for (const core::FoundServer& found : e.found)
       out += fmt::format(", found {} generation {}{}", found.server.value, found.generation.value,
                          found.healthy ? "" : " deaf");
+    for (const core::JobArrived& hold : e.holds)
+      out += fmt::format(", hold {} kept", hold.job.value);
     return out;
   }
 };
@@ -123,8 +125,9 @@ struct ActionText {
     return fmt::format("reject job {} {}", a.job.value, name(a.error.code));
   }
   std::string operator()(const core::Announce& a) const {
-    return fmt::format("announce {} server {} victims{}{}", number(a.reason), a.server.value,
-                       ids(a.victims), text(a.error));
+    return fmt::format("announce {} server {} victims{}{}{}", number(a.reason), a.server.value,
+                       ids(a.victims), text(a.error),
+                       a.eta ? " eta " + berth::to_text(*a.eta) : "");
   }
 };
 

@@ -67,6 +67,7 @@ core::Policy make_policy(Rng& rng) {
   policy.ageing = rng.between(Duration{2s}, Duration{90s});
   policy.linger_max = rng.between(Duration{0s}, Duration{30s});
   policy.release_deadline = rng.between(Duration{1s}, Duration{10s});
+  policy.foretell_steps = rng.chance(150) ? static_cast<std::int32_t>(rng.between(20, 200)) : 0;
   if (rng.chance(100)) policy.queue_max = static_cast<std::int32_t>(rng.between(1, 6));
   return policy;
 }
