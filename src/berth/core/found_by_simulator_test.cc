@@ -253,5 +253,29 @@ TEST(FoundBySimulator, APlanOverAVictimThatNothingCanKillFalls) {
   EXPECT_FALSE(d.running(picture));
 }
 
+TEST(FoundBySimulator, MemoryThatIsStillBeingGivenBackLetsNobodyOfAWorseRankPass) {
+  Config config = card_of_ten(Wanted::on_demand);
+  config.policy.limit_numerator = 3;
+  config.policy.limit_denominator = 4;
+  config.servers[kLlm.value].footprint = bytes(7_GiB);
+  Driver d(config);
+  const JobId first = d.lease(3_GiB, 30min, ServerClass::chat);
+  const JobId second = d.lease(3_GiB, 30min, ServerClass::chat);
+  const JobId third = d.lease(3_GiB, 30min, ServerClass::chat);
+  const JobId fourth = d.lease(3_GiB, 30min, ServerClass::chat);
+  const JobId talk = d.ask(kLlm, ServerClass::chat);
+  d.leases_keep_memory = true;
+  d.end(first);
+  d.pass(1s);
+  ASSERT_TRUE(d.running(third)) << "there is room for it before the first has given all back";
+  d.leases_keep_memory = false;
+  d.end(first);
+  d.end(second);
+  d.end(third);
+  d.pass(10s);
+  EXPECT_TRUE(d.running(talk)) << "it has never been served, and leases count as one server";
+  EXPECT_FALSE(d.running(fourth));
+}
+
 }  // namespace
 }  // namespace berth::core

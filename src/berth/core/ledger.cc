@@ -85,6 +85,12 @@ void Ledger::observe(std::span<const Holder> holders, Instant asked) {
   });
 }
 
+void Ledger::forget_releasing() {
+  std::erase_if(entries_, [](const LedgerEntry& entry) {
+    return entry.state == EntryState::releasing && !entry.keeps;
+  });
+}
+
 std::vector<LedgerEntry> Ledger::mark_stuck(Instant now, Duration deadline) {
   std::vector<LedgerEntry> stuck;
   for (LedgerEntry& entry : entries_) {

@@ -38,6 +38,8 @@ class Ledger {
   /// Takes over what a sample, asked for at `asked`, says of the entries that were told to go by
   /// then: gone, or this much left.
   void observe(std::span<const Holder> holders, Instant asked);
+  /// What is being given back in time is gone; for a look ahead.
+  void forget_releasing();
   /// Marks what has been releasing for longer than `deadline`; returns the newly stuck entries.
   std::vector<LedgerEntry> mark_stuck(Instant now, Duration deadline);
 

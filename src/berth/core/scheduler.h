@@ -98,6 +98,7 @@ class Scheduler {
   bool advance_barrier(Claim& claim);
   bool claim_jobs();
   bool claim_returns();
+  [[nodiscard]] bool is_promised_soon(const Footprint& need) const;
   bool must_fall(const Claim& claim) const;
   bool close_gates(Claim& claim);
   bool cut_at_drain_limit(const Claim& claim);
@@ -124,6 +125,7 @@ class Scheduler {
 
   State state_;
   std::vector<Action> actions_;
+  std::vector<Footprint> soon_;  ///< of one settling: who claims once memory is seen free
   Instant now_;
   bool recovered_ = false;
   std::uint64_t last_effect_ = 0;

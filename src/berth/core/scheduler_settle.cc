@@ -385,6 +385,13 @@ void Scheduler::fail(const Claim& claim, const Error& error, Reason reason) {
                retry_at && *retry_at > now_ ? std::optional(*retry_at - now_) : std::nullopt);
 }
 
+/// Somebody of a better rank claims as soon as memory that is being given back is seen free: a
+/// claim in its pools now would come before it, again and again.
+bool Scheduler::is_promised_soon(const Footprint& need) const {
+  return std::any_of(soon_.begin(), soon_.end(),
+                     [&](const Footprint& other) { return other.touches(need); });
+}
+
 /// Rule 2: of the waiters for absent servers that can be helped, the best ranked claims its place.
 bool Scheduler::claim_jobs() {
   std::vector<std::pair<Rank, ServerId>> waiters;
@@ -397,6 +404,7 @@ bool Scheduler::claim_jobs() {
   }
   std::sort(waiters.begin(), waiters.end());
   std::vector<Footprint> blocked;  // by somebody of the same or a better class
+  soon_.clear();
   for (const auto& [rank, id] : waiters) {
     // One claim per device: beside one that puts somebody out only what fits as it is may start.
     const Footprint need = need_of(state_, server(id));
@@ -404,6 +412,7 @@ bool Scheduler::claim_jobs() {
         state_.claims.begin(), state_.claims.end(),
         [&](const Claim& claim) { return !claim.victims.empty() && shares_pool(claim, need); });
     if (!is_oversize_need(state_, need) && as_large_as_any(need, blocked)) continue;
+    if (is_promised_soon(need)) continue;
     const bool is_hold = server(id).kind == JobKind::hold;
     const Plan plan = is_hold ? plan_hold(state_, id, now_)
                       : taken ? plan_beside(state_, id)
@@ -424,6 +433,7 @@ bool Scheduler::claim_jobs() {
     }
     if (plan.verdict == Verdict::blocked) {
       const bool kept_out = is_hold || kept_out_by(state_, id);  // whatever it needs
+      if (!taken && !kept_out && waits_for_release(state_, id, now_)) soon_.push_back(need);
       if (!taken && !kept_out) blocked.push_back(need);
       continue;
     }
@@ -459,7 +469,7 @@ bool Scheduler::claim_returns() {
     const Footprint need = need_of(state_, server(id));
     const bool taken = std::any_of(state_.claims.begin(), state_.claims.end(),
                                    [&](const Claim& claim) { return shares_pool(claim, need); });
-    if (taken) continue;
+    if (taken || is_promised_soon(need)) continue;
     const Plan plan = plan_return(state_, id, now_);
     if (plan.verdict != Verdict::fits && plan.verdict != Verdict::offload) continue;
     emit(Announce{.reason = Reason::comes_back,
