@@ -108,6 +108,11 @@ void add_simulate(CLI::App& app, Arguments& arguments) {
   command->add_option("--rows", mapping.rows, "Rows of each trace, 0 = all")
       ->check(CLI::Range(std::int64_t{0}, kRowsMax))
       ->capture_default_str();
+  command
+      ->add_option("--believe", options.swap_percent,
+                   "What Berth believes of swap times that it measured, in %")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
   command->add_option("--svg", options.svg, "Write a timeline to this file");
   command->add_option("--window", options.window, "Seconds of the timeline: from, to")
       ->expected(2)

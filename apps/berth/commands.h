@@ -41,6 +41,7 @@ struct SimulateOptions {
   TraceMapping mapping;
   std::string svg;             ///< file to write; "" = none
   std::vector<double> window;  ///< seconds: from, to; empty: all
+  std::int32_t swap_percent = 100;
   std::vector<std::string> policies = {"berth", "fifo", "affinity", "broker"};
 };
 
@@ -82,6 +83,8 @@ int lease_status(const Common& common);
 int hold(const Common& common, const HoldOptions& options);
 
 /// Returns the leases and holds as a table, each line at most 80 columns wide.
+/// One line a job, at most 80 columns: who, when, and what it waits for.
+std::string waiting_text(const std::vector<client::WaitingInfo>& waiting);
 std::string leases_table(const std::vector<client::LeaseInfo>& leases);
 
 }  // namespace berth::cli

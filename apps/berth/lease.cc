@@ -26,6 +26,11 @@ using client::LeaseStream;
 /// From SIGTERM to SIGKILL of a command whose lease or hold was revoked.
 constexpr Duration kGrace = 10s;
 constexpr std::size_t kNameMax = 100;
+/// A command comes back for its hold so often, until the servers that Berth left have been stopped
+/// (`orphan_timeout`).
+constexpr Duration kResumeInterval = 500ms;
+constexpr Duration kResumeLimit = 5min;
+constexpr const char* kTheHold = "the hold";
 
 std::string default_name(const std::vector<std::string>& command) {
   return std::filesystem::path(command.front()).filename().string().substr(0, kNameMax);
@@ -131,37 +136,77 @@ Task<Result<LeaseNews>> granted(LeaseStream* stream, Executor executor, std::str
   }
 }
 
-/// The end of a lease or hold that the command did not bring about.
-struct Revocation {
-  Event revoked;
+/// A lease or hold that was granted. Shared: its stream ends after the command, or before it.
+struct Grant {
+  client::Client* berth = nullptr;
+  std::shared_ptr<LeaseStream> stream;
+  bool is_hold = false;
+  std::int64_t job = 0;
+  Event given_back;  ///< the command has ended
+  Event revoked;     ///< it has ended otherwise
   Error why{ErrorCode::server_gone, "Berth went down"};
 };
 
-// Both shared: the stream ends after the command, or before it.
-Task<void> await_end(std::shared_ptr<LeaseStream> stream, std::shared_ptr<Revocation> end) {
-  const Result<LeaseNews> news = co_await stream->next();
-  if (news) end->why = news->error;
-  end->revoked.set();
+void note(const std::string& text) {
+  const std::string line = "berth: " + text + "\n";
+  std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
-Task<int> run_granted(std::shared_ptr<LeaseStream> stream, Executor executor, LeaseNews news,
+/// A crash of Berth ends no hold: the next Berth keeps it for a while, for its owner to come back.
+Task<bool> resume(std::shared_ptr<Grant> grant) {
+  note(fmt::format("Berth is gone; the command goes on, and comes back for hold {}", grant->job));
+  const auto until = std::chrono::steady_clock::now() + kResumeLimit;
+  while (std::chrono::steady_clock::now() < until) {
+    const bool over = co_await grant->given_back.wait_for(kResumeInterval);
+    if (over) co_return false;
+    http::Request request = request_for(json::object{{"resume", grant->job}}, "hold");
+    auto stream = co_await grant->berth->hold(std::move(request));
+    if (stream) {
+      grant->stream = std::move(*stream);
+      note("Berth is back, the hold goes on");
+      co_return true;
+    }
+    const ErrorCode code = stream.error().code;
+    if (code == ErrorCode::not_running || code == ErrorCode::server_gone) continue;
+    grant->why = stream.error();
+    co_return false;
+  }
+  co_return false;
+}
+
+Task<void> follow(std::shared_ptr<Grant> grant) {
+  while (!grant->given_back.is_set()) {
+    const Result<LeaseNews> news = co_await grant->stream->next();
+    const bool goes_on = news && (news->state == "waiting" || news->state == "granted");
+    if (goes_on) continue;
+    if (!news && grant->is_hold && !grant->given_back.is_set()) {
+      const bool is_back = co_await resume(grant);
+      if (is_back) continue;
+    }
+    if (news) grant->why = news->error;
+    grant->revoked.set();
+    co_return;
+  }
+}
+
+Task<int> run_granted(std::shared_ptr<Grant> grant, LeaseNews news,
                       std::vector<std::string> command) {
   const std::string name = command.front();
   auto child = Child::start(std::move(command), std::move(news.environment));
   if (!child) co_return report(child.error(), false);
+  const Executor executor = grant->berth->executor();
   spawn(executor, Child::watch(*child));
-  const auto end = std::make_shared<Revocation>();
-  spawn(executor, await_end(stream, end));
+  spawn(executor, follow(grant));
   std::vector<Event*> events;
   events.push_back(&(*child)->ended());
-  events.push_back(&end->revoked);
+  events.push_back(&grant->revoked);
   const std::optional<std::size_t> which = co_await wait_any(std::move(events));
   if (which == 0) {
-    stream->close();
+    grant->given_back.set();
+    grant->stream->close();
     co_return (*child)->exit_status();
   }
-  const std::string text = fmt::format("berth: {}; {} is told to end\n", end->why.message, name);
-  std::fwrite(text.data(), 1, text.size(), stderr);
+  note(fmt::format("{}; {} is told to end", grant->why.message, name));
   co_await (*child)->stop(kGrace);
   co_return exit_status(ErrorCode::deadline);
 }
@@ -171,11 +216,14 @@ Task<int> run(client::Client* berth, Task<Result<std::unique_ptr<LeaseStream>>> 
               std::string what, std::vector<std::string> command, bool as_json) {
   auto asked = co_await std::move(asking);
   if (!asked) co_return report(asked.error(), as_json);
-  const std::shared_ptr<LeaseStream> stream = std::move(*asked);
-  const Executor executor = berth->executor();
-  auto news = co_await granted(stream.get(), executor, std::move(what));
+  const auto grant = std::make_shared<Grant>();
+  grant->berth = berth;
+  grant->stream = std::move(*asked);
+  grant->is_hold = what == kTheHold;
+  auto news = co_await granted(grant->stream.get(), berth->executor(), std::move(what));
   if (!news) co_return report(news.error(), as_json);
-  const int status = co_await run_granted(stream, executor, std::move(*news), std::move(command));
+  grant->job = news->job;
+  const int status = co_await run_granted(grant, std::move(*news), std::move(command));
   co_return status;
 }
 
@@ -245,7 +293,7 @@ int lease_status(const Common& common) {
 int hold(const Common& common, const HoldOptions& options) {
   if (options.command.empty()) return report(no_command("berth hold SERVER"), common.json);
   return converse(common, [&](client::Client* berth) {
-    return run(berth, berth->hold(wish_of(options)), "the hold", options.command, common.json);
+    return run(berth, berth->hold(wish_of(options)), kTheHold, options.command, common.json);
   });
 }
 

@@ -50,7 +50,10 @@ Result<std::string> decision_lines(const std::string& reply) {
     const std::string head = fmt::format("{}  {}", time_of_day(record.wall), record.name);
     text += painted(head, Colour::grey) + "\n" + wrapped(record.text, "    ");
   }
-  return text.empty() ? "nothing has been decided yet\n" : text;
+  const auto waiting = client::read_waiting(reply);
+  if (!waiting) return fail(waiting.error());
+  if (text.empty()) text = "nothing has been decided yet\n";
+  return waiting->empty() ? text : text + "\n" + waiting_text(*waiting);
 }
 
 Result<std::string> log_lines(const std::string& reply) {

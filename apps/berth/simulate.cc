@@ -66,8 +66,10 @@ std::string waits_table(const std::vector<Summary>& summaries) {
 
 std::string note_of(const Summary& summary) {
   if (summary.is_cut) return "cut: it needed too many events";
-  if (summary.unserved == 0) return "";
-  return fmt::format("{} jobs were never served", summary.unserved);
+  if (summary.unserved > 0) return fmt::format("{} jobs were never served", summary.unserved);
+  if (!summary.of_bound) return "";
+  return fmt::format("{} waited for longer than the bound; the longest wait was {:.2f} of it",
+                     summary.beyond_bound, *summary.of_bound);
 }
 
 std::string sums_table(const std::vector<Summary>& summaries) {
@@ -114,10 +116,13 @@ std::string json_of(const std::vector<Summary>& summaries) {
                                 {"refused", summary.refused},
                                 {"unserved", summary.unserved},
                                 {"is_cut", summary.is_cut},
+                                {"beyond_bound", summary.beyond_bound},
+                                {"of_bound", nullptr},
                                 {"busy_share", summary.busy_share},
                                 {"llm_absent_share", summary.llm_absent},
                                 {"span_ms", milliseconds(summary.span)},
                                 {"waits", std::move(waits)}};
+    if (summary.of_bound) policies[summary.policy].as_object()["of_bound"] = *summary.of_bound;
   }
   return json::serialize(json::object{{"policies", std::move(policies)}}) + "\n";
 }
@@ -196,8 +201,9 @@ Result<std::vector<Summary>> run_all(const sim::Workload& workload,
 }  // namespace
 
 int simulate(const Common& common, const SimulateOptions& options) {
-  const Result<sim::Workload> workload = read(options);
+  Result<sim::Workload> workload = read(options);
   if (!workload) return report(workload.error(), common.json);
+  workload->config.policy.swap_percent = options.swap_percent;
   const Result<std::vector<Summary>> summaries = run_all(*workload, options.policies);
   if (!summaries) return report(summaries.error(), common.json);
   if (!options.svg.empty()) {

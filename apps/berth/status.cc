@@ -79,24 +79,6 @@ Row row_of(const PoolInfo& pool) {
   return {{{pool.name}, {used}, {to_text(pool.limit)}, {to_text(pool.capacity)}, {bar}}, ""};
 }
 
-/// One line a job, at most 80 columns: who, when, and what it waits for.
-std::string waiting_text(const std::vector<client::WaitingInfo>& waiting) {
-  std::string text;
-  const std::size_t shown = std::min(waiting.size(), kWaitingShown);
-  for (std::size_t i = 0; i < shown; ++i) {
-    const client::WaitingInfo& each = waiting[i];
-    const std::string when =
-        each.eta ? fmt::format("in {}{}", each.is_guess ? "about " : "", to_text(*each.eta))
-                 : std::string("no time known");
-    std::string line =
-        fmt::format("job {} for {}: {}, waits for {}", each.job, each.server, when, each.waits_for);
-    if (line.size() > kColumns) line = line.substr(0, kColumns - 3) + "...";
-    text += line + "\n";
-  }
-  if (shown < waiting.size()) text += fmt::format("and {} more wait\n", waiting.size() - shown);
-  return text;
-}
-
 std::string text_of(const DaemonStatus& status) {
   std::vector<Row> servers;
   for (const ServerInfo& server : status.servers)
@@ -131,6 +113,23 @@ Task<int> show(client::Client* berth, bool json) {
 }
 
 }  // namespace
+
+std::string waiting_text(const std::vector<client::WaitingInfo>& waiting) {
+  std::string text;
+  const std::size_t shown = std::min(waiting.size(), kWaitingShown);
+  for (std::size_t i = 0; i < shown; ++i) {
+    const client::WaitingInfo& each = waiting[i];
+    const std::string when =
+        each.eta ? fmt::format("in {}{}", each.is_guess ? "about " : "", to_text(*each.eta))
+                 : std::string("no time known");
+    std::string line =
+        fmt::format("job {} for {}: {}, waits for {}", each.job, each.server, when, each.waits_for);
+    if (line.size() > kColumns) line = line.substr(0, kColumns - 3) + "...";
+    text += line + "\n";
+  }
+  if (shown < waiting.size()) text += fmt::format("and {} more wait\n", waiting.size() - shown);
+  return text;
+}
 
 int status(const Common& common) {
   return converse(common, [&](client::Client* berth) { return show(berth, common.json); });

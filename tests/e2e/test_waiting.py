@@ -54,6 +54,67 @@ class Waiting(E2eTest):
         stream.leave()
         self.assertEqual(200, picture.get().status)
 
+    # ---- what a request is told when it comes ----
+
+    def measured(self, tokens=10, **options):
+        """Everything was measured once: both servers, both swaps."""
+        berth = Berth(fast_config(llm_arguments=SLOW_TOKENS, **options))
+        self.addCleanup(berth.close)
+        berth.up()
+        berth.wait_state("chat", "ready")
+        self.assertEqual(200, berth.chat("Hi", max_tokens=tokens).status)
+        self.assertEqual(200, berth.picture().status)
+        berth.wait_step("row_cleared")
+        return berth
+
+    def test_a_reply_tells_what_was_foretold_and_what_happened(self):
+        berth = self.measured()
+        stream = berth.stream("Tell a story.", max_tokens=10)
+        self.assertTrue(stream.begun.wait(30))
+        reply = berth.picture()
+        self.assertEqual(200, reply.status)
+        eta, waited = (int(reply.headers[name]) for name in ("X-Berth-Eta-Ms", "X-Berth-Waited-Ms"))
+        (wait,) = [each for each in berth.api("GET", "/api/v1/waits").json()["waits"]
+                   if str(each["job"]) == reply.headers["X-Berth-Job"]]
+        self.assertEqual((eta, waited, "image", "ran", False),
+                         (wait["eta_ms"], wait["waited_ms"], wait["server"], wait["how"],
+                          wait["guess"]))
+        decision = berth.cli("explain").stdout
+        self.assertIn('has to wait, about', decision)
+        stream.finish()
+
+    def test_who_would_wait_for_too_long_is_refused_at_once_and_nothing_moves(self):
+        berth = self.measured(tokens=50, image_extra='max_hold = "3s"')  # a reply takes 5 s
+        stream = berth.stream("Tell a story.", max_tokens=50)
+        self.assertTrue(stream.begun.wait(30))
+        closed = len(berth.steps("gate_closed"))
+        late = berth.picture()
+        self.assertEqual((503, "not_in_time"), (late.status, late.json()["error"]["code"]))
+        self.assertGreater(int(late.headers["Retry-After"]), 0)
+        self.assertIn("max_hold", late.json()["error"]["message"])
+        self.assertEqual(closed, len(berth.steps("gate_closed")))
+        stream.finish()
+
+    def test_explain_tells_who_waits_and_for_what(self):
+        berth, stream, picture = self.chatting()
+        lines = berth.cli("explain").stdout.splitlines()
+        self.assertTrue(lines[-1].startswith("job 2 for image: in about "), lines[-1])
+        stream.leave()
+        self.assertEqual(200, picture.get().status)
+
+    def test_a_held_stream_is_told_for_how_long_and_for_what(self):
+        berth = Berth(fast_config(step_ms=1000))
+        self.addCleanup(berth.close)
+        berth.up()
+        picture = berth.picture_later()
+        berth.wait_step("dispatched")
+        stream = berth.stream("Hi", headers={"X-Berth-Progress": "1"}, max_tokens=1)
+        wait_for("the first sign of life", lambda: b"\n\n" in stream.bytes())
+        self.assertRegex(stream.bytes().decode(),
+                         r'^: waiting for "chat", about .* more \(a guess\): ')
+        stream.leave()
+        picture.get()
+
 
 if __name__ == "__main__":
     unittest.main()

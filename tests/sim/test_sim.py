@@ -57,6 +57,20 @@ class OddSeeds(Campaign):
         self.campaign((2 * first_seed() + 1) * SEEDS)
 
 
+class AllClasses(unittest.TestCase):
+    def test_in_ten_thousand_worlds_with_all_four_classes_every_bound_holds(self):
+        done = play("sim", "--crowd", "--first", first_seed(), "--seeds", SEEDS)
+        print(done.stdout, flush=True)
+        self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+        self.assertIn(f"{SEEDS} seeds ", done.stdout)
+        self.assertIn("0 violations", done.stdout)
+
+    def test_where_ageing_is_forgotten_a_bound_is_broken(self):
+        done = play("sim", "--crowd", "--seeds", 2000, "--plant", "ageing_forgotten")
+        self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, r"event \d+: bound: ")
+
+
 class Sanitized(unittest.TestCase):
     def test_three_hundred_worlds_under_the_sanitizers(self):
         done = play("dev", "--first", first_seed(), "--seeds", 300)

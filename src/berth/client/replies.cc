@@ -229,6 +229,15 @@ Result<std::vector<RecordInfo>> read_records(std::string_view text) {
   return records;
 }
 
+Result<std::vector<WaitingInfo>> read_waiting(std::string_view text) {
+  const Result<json::object> object = object_in(text);
+  if (!object) return fail(object.error());
+  std::vector<WaitingInfo> waiting;
+  for_each(*object, "waiting",
+           [&](const json::object& each) { waiting.push_back(waiting_in(each)); });
+  return waiting;
+}
+
 Result<std::vector<std::string>> read_lines(std::string_view text) {
   const Result<json::object> object = object_in(text);
   if (!object) return fail(object.error());

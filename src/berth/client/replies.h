@@ -111,6 +111,8 @@ Result<DaemonStatus> read_status(std::string_view json);
 Result<ServerInfo> read_server(std::string_view json);
 Result<RecordInfo> read_record(std::string_view json);
 Result<std::vector<RecordInfo>> read_records(std::string_view json);
+/// The jobs that wait, of the reply of `explain`.
+Result<std::vector<WaitingInfo>> read_waiting(std::string_view json);
 Result<std::vector<std::string>> read_lines(std::string_view json);
 Result<std::vector<LeaseInfo>> read_leases(std::string_view json);
 Result<LeaseNews> read_lease_news(std::string_view json);

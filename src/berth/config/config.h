@@ -29,6 +29,7 @@ struct Config {
   Address listen;
   std::string state_dir;          ///< absolute
   Duration max_hold{285s};        ///< of servers that have none of their own
+  Duration hold_grace{60s};       ///< a hold waits so long for its owner after a restart of Berth
   Duration orphan_timeout{5min};  ///< from the end of Berth to the end of servers it left
   core::Config core;
   std::vector<ServerOptions> servers;  ///< same order as core.servers: the order in the file

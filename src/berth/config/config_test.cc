@@ -155,6 +155,7 @@ oversize = "refuse"
 queue_max = 50
 max_hold = "10min"
 orphan_timeout = "1s"
+hold_grace = "2s"
 swap_guess = "500ms"
 )");
 
@@ -162,6 +163,7 @@ swap_guess = "500ms"
   EXPECT_EQ(config.state_dir, "/etc/lib/berth");
   EXPECT_EQ(config.max_hold, 10min);
   EXPECT_EQ(config.orphan_timeout, 1s);
+  EXPECT_EQ(config.hold_grace, 2s);
   EXPECT_THAT(
       config.core.pools,
       ElementsAre(core::PoolConfig{"gpu0.vram", core::PoolKind::capped, 8_GB, Bytes{200'000'000}},

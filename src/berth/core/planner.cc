@@ -206,14 +206,6 @@ std::optional<ServerId> kept_out_by(const State& state, ServerId newcomer) {
   return std::nullopt;
 }
 
-bool waits_for_release(const State& state, ServerId newcomer, Instant now) {
-  if (!state.ledger.any(EntryState::releasing)) return false;
-  State later = state;
-  later.ledger.forget_releasing();
-  const Verdict verdict = plan_for_job(later, newcomer, now).verdict;
-  return verdict == Verdict::fits || verdict == Verdict::offload;
-}
-
 bool is_beyond_limit(const State& state, ServerId id) {
   const Server& server = state.server(id);
   const auto& shares = server.config.footprint.shares;

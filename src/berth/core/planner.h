@@ -63,9 +63,6 @@ Bytes own_in(const State& state, ServerId newcomer, PoolId pool);
 /// servers. Nothing: the newcomer is not kept out.
 std::optional<ServerId> kept_out_by(const State& state, ServerId newcomer);
 
-/// Is memory that is being given back all that stands between the newcomer and a plan?
-bool waits_for_release(const State& state, ServerId newcomer, Instant now);
-
 /// Is more on the books than the limit allows beside a resident server?
 bool is_beyond_limit(const State& state, ServerId id);
 

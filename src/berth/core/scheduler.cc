@@ -207,7 +207,9 @@ void Scheduler::became_ready(ServerId id, const EffectResult& result) {
   if (was_displaced) commit(id);
   Announce announce{.reason = was_displaced ? Reason::restored : Reason::ready, .server = id};
   if (Claim* claim = claim_of_newcomer(id)) {
-    if (claim->first_signal) target.swap = now_ - *claim->first_signal;
+    if (claim->first_signal) {
+      target.swap = (now_ - *claim->first_signal) / 100 * state_.config.policy.swap_percent;
+    }
     announce.victims = claim->victims;
     drop(*claim);
   }

@@ -98,6 +98,7 @@ class Scheduler {
   bool advance_barrier(Claim& claim);
   bool claim_jobs();
   bool claim_returns();
+  [[nodiscard]] bool waits_for_release(ServerId newcomer);
   [[nodiscard]] bool is_promised_soon(const Footprint& need) const;
   bool must_fall(const Claim& claim) const;
   bool close_gates(Claim& claim);

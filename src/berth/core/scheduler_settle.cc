@@ -385,6 +385,16 @@ void Scheduler::fail(const Claim& claim, const Error& error, Reason reason) {
                retry_at && *retry_at > now_ ? std::optional(*retry_at - now_) : std::nullopt);
 }
 
+/// Is memory that is being given back all that stands between the newcomer and a plan?
+bool Scheduler::waits_for_release(ServerId newcomer) {
+  if (!state_.ledger.any(EntryState::releasing)) return false;
+  Ledger books = state_.ledger;
+  state_.ledger.forget_releasing();
+  const Verdict verdict = plan_for_job(state_, newcomer, now_).verdict;
+  state_.ledger = std::move(books);
+  return verdict == Verdict::fits || verdict == Verdict::offload;
+}
+
 /// Somebody of a better rank claims as soon as memory that is being given back is seen free: a
 /// claim in its pools now would come before it, again and again.
 bool Scheduler::is_promised_soon(const Footprint& need) const {
@@ -433,7 +443,7 @@ bool Scheduler::claim_jobs() {
     }
     if (plan.verdict == Verdict::blocked) {
       const bool kept_out = is_hold || kept_out_by(state_, id);  // whatever it needs
-      if (!taken && !kept_out && waits_for_release(state_, id, now_)) soon_.push_back(need);
+      if (!taken && !kept_out && waits_for_release(id)) soon_.push_back(need);
       if (!taken && !kept_out) blocked.push_back(need);
       continue;
     }

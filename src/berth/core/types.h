@@ -121,6 +121,7 @@ struct Policy {
   /// A request that has to wait is told when it will run, if a copy gets there in so many events;
   /// 0: no request is told.
   std::int32_t foretell_steps = 200;
+  std::int32_t swap_percent = 100;  ///< of a measured S that is believed; to try wrong estimates
 
   bool operator==(const Policy&) const = default;
 };

@@ -56,7 +56,14 @@ http::Response explain(const Call& call) {
     if (!body.ends_with('[')) body += ',';
     body += decisions[i]->json;
   }
-  return json_reply(body + "]}");
+  return json_reply(body + R"(],"waiting":)" + waiting_json(call.host().waiting()) + "}");
+}
+
+http::Response waits(const Call& call) {
+  const Result<std::int64_t> limit =
+      number_in(call.exchange.request(), "limit", kRecordsDefault, kRecordsMax);
+  if (!limit) return refusal(limit.error());
+  return json_reply(waits_json(call.host().past_waits(), static_cast<std::size_t>(*limit)));
 }
 
 http::Response logs(const Call& call, ServerId server) {
@@ -162,8 +169,9 @@ Task<void> serve_events(Call call) {
   }
 }
 
-http::Response explain_or_logs(const Call& call, ServerId server) {
-  return call.route().act == Act::logs ? logs(call, server) : explain(call);
+http::Response tell(const Call& call, ServerId server) {
+  if (call.route().act == Act::logs) return logs(call, server);
+  return call.route().act == Act::waits ? waits(call) : explain(call);
 }
 
 }  // namespace
@@ -183,8 +191,9 @@ Task<void> serve_control(Call call) {
       co_await serve_status(call);
       break;
     case Act::explain:
+    case Act::waits:
     case Act::logs:
-      co_await send(call.exchange, explain_or_logs(call, server));
+      co_await send(call.exchange, tell(call, server));
       break;
     case Act::events:
       co_await serve_events(call);

@@ -23,6 +23,7 @@ struct JobScript {
   Event decided;  ///< set it: the job is granted, or refused with `refusal`
   std::optional<Error> refusal;
   std::optional<std::int64_t> retry_after;
+  std::optional<host::Foretold> foretold;
   std::map<std::string, std::string> environment{{"BERTH_LEASE", "secret"}};
   bool withdrawn = false;
   std::optional<core::JobEnd> how;
@@ -89,6 +90,8 @@ class FakeJob final : public host::Job {
   ServerId server() const override { return script_.given_to; }
   Event& answered() override { return script_.decided; }
   std::map<std::string, std::string> environment() const override { return script_.environment; }
+  std::optional<host::Foretold> foretold() const override { return script_.foretold; }
+  Duration waited() const override { return 1500ms; }
   Task<Status> granted(Event& gone) override {
     std::vector<Event*> events{&script_.decided, &gone};
     const std::optional<std::size_t> which = co_await wait_any(std::move(events));
@@ -136,6 +139,7 @@ class FakeHost final : public host::Host {
     if (grants_at_once) script->decided.set();
     if (refusal) script->refusal = refusal;
     script->retry_after = retry_after;
+    script->foretold = foretold;
     script->server_dies = server_dies;
     for (const auto& earlier : jobs)
       script->earlier_were_over = script->earlier_were_over && earlier->over.is_set();
@@ -164,6 +168,8 @@ class FakeHost final : public host::Host {
   FakeAdapter& fake_adapter(ServerId server) { return *adapters_.at(server.value); }
   const core::State& state() const override { return state_; }
   host::HostStatus status() const override { return shown; }
+  std::vector<host::WaitingStatus> waiting() const override { return shown.waiting; }
+  const std::deque<host::PastWait>& past_waits() const override { return past; }
   std::vector<std::string> log_tail(ServerId, int lines) const override {
     return {"last " + std::to_string(lines)};
   }
@@ -207,7 +213,8 @@ class FakeHost final : public host::Host {
   bool grants_at_once = true;
   std::optional<Error> refusal;
   std::optional<std::int64_t> retry_after;
-  std::optional<ServerId> fallback;  ///< gets the jobs of the server that was asked for
+  std::optional<host::Foretold> foretold;  ///< of the jobs that come
+  std::optional<ServerId> fallback;        ///< gets the jobs of the server that was asked for
   bool server_dies = false;
   // Behind pointers, so that a job's script stays where it is.
   std::vector<std::unique_ptr<JobScript>> jobs;
@@ -216,6 +223,7 @@ class FakeHost final : public host::Host {
   Event asked_something;
   Event is_settled;
   host::HostStatus shown;
+  std::deque<host::PastWait> past;
   int refreshed = 0;
   std::map<ServerId, std::uint16_t> front_ports;
 

@@ -54,6 +54,7 @@ Task<void> serve_route(Call call) {
       break;
     case Act::status:
     case Act::explain:
+    case Act::waits:
     case Act::logs:
     case Act::events:
     case Act::start:

@@ -133,10 +133,35 @@ TEST_F(GatewayTest, ExplainGivesTheNewestDecisionsNewestLast) {
   world_.host.add_record("step", "not asked for");
   world_.host.add_record("decision", "second");
   EXPECT_EQ(world_.get(world_.main(), "/api/v1/explain?limit=1").body,
-            R"({"records":[{"number":3,"text":"second"}]})");
-  EXPECT_EQ(world_.get(world_.main(), "/api/v1/explain").body,
-            R"({"records":[{"number":1,"text":"first"},{"number":3,"text":"second"}]})");
+            R"({"records":[{"number":3,"text":"second"}],"waiting":[]})");
+  EXPECT_EQ(
+      world_.get(world_.main(), "/api/v1/explain").body,
+      R"({"records":[{"number":1,"text":"first"},{"number":3,"text":"second"}],"waiting":[]})");
   EXPECT_EQ(world_.get(world_.main(), "/api/v1/explain?limit=x").status, 400);
+}
+
+TEST_F(GatewayTest, ExplainTellsWhoWaitsAndForHowLong) {
+  world_.host.shown.waiting = {{.job = JobId{7},
+                                .server = "chat",
+                                .waited = 2s,
+                                .eta = 12s,
+                                .waits_for = "the turn of server \"image\""}};
+  EXPECT_THAT(world_.get(world_.main(), "/api/v1/explain").body,
+              HasSubstr(R"("waiting":[{"job":7,"server":"chat","place":1,"waited_ms":2000,)"
+                        R"("eta_ms":12000,"guess":false,)"));
+}
+
+TEST_F(GatewayTest, WaitsTellWhatWasForetoldAndWhatHappened) {
+  world_.host.past = {{JobId{3}, "chat", {10s, false}, 12s, "ran"},
+                      {JobId{4}, "chat", {5s, true}, 4s, "left"},
+                      {JobId{5}, "image", {20s, false}, 21s, "ran"},
+                      {JobId{6}, "image", {20s, false}, 26s, "ran"}};
+  EXPECT_EQ(world_.get(world_.main(), "/api/v1/waits?limit=2").body,
+            R"({"waits":[{"job":5,"server":"image","eta_ms":20000,"guess":false,)"
+            R"("waited_ms":21000,"how":"ran"},{"job":6,"server":"image","eta_ms":20000,)"
+            R"("guess":false,"waited_ms":26000,"how":"ran"}],"median_error_ms":6000})");
+  EXPECT_THAT(world_.get(world_.main(), "/api/v1/waits").body,
+              HasSubstr(R"("median_error_ms":2000)"));
 }
 
 TEST_F(GatewayTest, LogsAreTheLastLines) {

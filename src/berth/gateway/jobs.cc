@@ -34,6 +34,8 @@ constexpr int kUnsentMax = 3;
 
 constexpr std::string_view kJobHeader = "X-Berth-Job";
 constexpr std::string_view kServerHeader = "X-Berth-Server";
+constexpr std::string_view kEtaHeader = "X-Berth-Eta-Ms";
+constexpr std::string_view kWaitedHeader = "X-Berth-Waited-Ms";
 constexpr std::string_view kParentHeader = "X-Berth-Parent";
 constexpr std::string_view kHoldHeader = "X-Berth-Hold";
 constexpr std::size_t kHeaderShown = 40;
@@ -126,13 +128,23 @@ Error gone_error(std::string_view server, const Error& why) {
       fmt::format("\"{}\" gave no answer: {}; see `berth logs {}`", server, why.message, server)};
 }
 
+/// What it was told when it arrived, and how long it waited. Nothing for a job that ran at once.
+void add_wait(http::Headers& headers, const host::Job& job, bool waits_on) {
+  const std::optional<host::Foretold> foretold = job.foretold();
+  if (!foretold) return;
+  headers.set(kEtaHeader, std::to_string(milliseconds(foretold->eta)));
+  if (!waits_on) headers.set(kWaitedHeader, std::to_string(milliseconds(job.waited())));
+}
+
 /// Tells the client of an error, as a reply, or as the last event of a stream that was begun to
 /// show progress. A client that left meanwhile needs no answer.
-Task<void> answer(Call call, Error error, JobId job, std::optional<std::int64_t> retry_after) {
+Task<void> answer(Call call, Error error, RunningPtr running,
+                  std::optional<std::int64_t> retry_after) {
   const ErrorForm form = call.route().errors;
   if (!call.exchange.began()) {
     http::Response reply = error_reply(form, error, retry_after);
-    reply.headers.set(kJobHeader, std::to_string(job.value));
+    reply.headers.set(kJobHeader, std::to_string(running->job->id().value));
+    add_wait(reply.headers, *running->job, /*waits_on=*/false);
     static_cast<void>(co_await call.exchange.respond(std::move(reply)));
     co_return;
   }
@@ -151,6 +163,7 @@ http::RelayOptions relay_options(const Call& call, const RunningPtr& running,
   const std::string& server = name_of(call, running->job->server());
   options.added_headers.set(kJobHeader, std::to_string(running->job->id().value));
   options.added_headers.set(kServerHeader, server);
+  add_wait(options.added_headers, *running->job, /*waits_on=*/false);
   options.spool = &running->job->spool();
   options.on_chunk = [work = running->work.get()](std::string_view piece) {
     work->on_piece(piece);
@@ -271,20 +284,20 @@ Task<void> serve(Call call, ServerId server, Wishes wishes) {
   Retries retries;
   while (true) {
     const RunningPtr running = submit(call, server, wishes);
-    const JobId job = running->job->id();
     if (wishes.progress) {
       http::Headers headers;
-      headers.set(kJobHeader, std::to_string(job.value));
+      headers.set(kJobHeader, std::to_string(running->job->id().value));
+      add_wait(headers, *running->job, /*waits_on=*/true);
       co_await show_progress(call, *running->job, *wishes.progress, std::move(headers));
     }
     const Status granted = co_await running->job->granted(call.exchange.client_gone());
     if (!granted) {
-      co_await answer(call, granted.error(), job, running->job->retry_after_seconds());
+      co_await answer(call, granted.error(), running, running->job->retry_after_seconds());
       co_return;
     }
     const Outcome outcome = co_await run_job(call, running, wishes.progress);
     if (retries.take_one(outcome)) continue;
-    if (!outcome.is_answered) co_await answer(call, outcome.error, job, std::nullopt);
+    if (!outcome.is_answered) co_await answer(call, outcome.error, running, std::nullopt);
     co_return;
   }
 }

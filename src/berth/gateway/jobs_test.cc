@@ -79,12 +79,20 @@ TEST_F(JobsTest, AChatIsRelayedWithTheNumberOfItsJob) {
   EXPECT_EQ(reply.status, 200);
   EXPECT_EQ(reply.body, R"({"ok":true})");
   EXPECT_EQ(reply.headers.get("X-Berth-Job"), "1");
+  EXPECT_FALSE(reply.headers.contains("X-Berth-Waited-Ms"));
   EXPECT_FALSE(reply.headers.contains("Access-Control-Allow-Origin"));
   EXPECT_EQ(world_.seen.at(0).body, R"({"a":1})");
   world_.wait(job().over);
   EXPECT_EQ(job().how, core::JobEnd::done);
   EXPECT_EQ(job().reply_complete, true);
   EXPECT_EQ(job().pieces, R"({"ok":true})");
+}
+
+TEST_F(JobsTest, AReplyThatHadToWaitTellsHowLongAndWhatWasForetold) {
+  world_.host.foretold = host::Foretold{2s, false};
+  const http::Response reply = world_.post(world_.main(), "/v1/chat/completions", R"({"a":1})");
+  EXPECT_EQ(reply.headers.get("X-Berth-Eta-Ms"), "2000");
+  EXPECT_EQ(reply.headers.get("X-Berth-Waited-Ms"), "1500");
 }
 
 TEST_F(JobsTest, CredentialsAndOriginsStayAwayFromServers) {

@@ -180,11 +180,17 @@ Result<host::JobRequest> lease_wish(const config::Config& config, std::string_vi
 
 Result<host::JobRequest> hold_wish(const config::Config& config, std::string_view body,
                                    std::string client) {
-  const auto object = object_in(body, {"servers", "exclusive", "max", "name"});
+  const auto object = object_in(body, {"servers", "exclusive", "max", "name", "resume"});
   if (!object) return fail(object.error());
   host::JobRequest wish{.kind = core::JobKind::hold,
                         .job_class = core::ServerClass::video,
                         .client = std::move(client)};
+  if (const json::value* resume = object->if_contains("resume")) {
+    const bool alone = object->size() == 1 && resume->is_int64() && resume->get_int64() > 0;
+    if (!alone) return bad("\"resume\" must be the number of a hold, and nothing beside it");
+    wish.resumes = JobId{static_cast<std::uint64_t>(resume->get_int64())};
+    return wish;
+  }
   Result<std::vector<ServerId>> servers = servers_in(config, *object);
   if (!servers) return fail(servers.error());
   wish.servers = std::move(*servers);

@@ -18,8 +18,9 @@ namespace berth::gateway {
 Result<host::JobRequest> lease_wish(const config::Config& config, std::string_view body,
                                     std::string client);
 
-/// Reads `{"servers": [NAME, ...], "exclusive": bool, "max": t, "name": s}`.
-/// Errors: bad_request naming the member; not_found naming the servers that exist.
+/// Reads `{"servers": [NAME, ...], "exclusive": bool, "max": t, "name": s}`, or `{"resume": N}` of
+/// an owner that comes back for its hold after a restart of Berth. Errors: bad_request naming the
+/// member; not_found naming the servers that exist.
 Result<host::JobRequest> hold_wish(const config::Config& config, std::string_view body,
                                    std::string client);
 

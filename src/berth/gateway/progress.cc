@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "berth/gateway/progress.h"
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 #include <vector>
@@ -46,6 +47,27 @@ std::string progress_comment(std::string_view what, std::string_view server) {
   return fmt::format(": {} \"{}\"\n\n", what, server);
 }
 
+std::string waiting_comment(std::string_view server, const host::WaitingStatus* known) {
+  std::string text = fmt::format(": waiting for \"{}\"", server);
+  if (known != nullptr && known->eta) {
+    text +=
+        fmt::format(", about {} more{}", to_text(*known->eta), known->is_guess ? " (a guess)" : "");
+  }
+  if (known != nullptr && !known->waits_for.empty()) text += ": " + known->waits_for;
+  return text + "\n\n";
+}
+
+namespace {
+
+std::string waiting_now(host::Host& host, const host::Job& job, std::string_view server) {
+  const std::vector<host::WaitingStatus> waiting = host.waiting();
+  const auto found = std::find_if(waiting.begin(), waiting.end(),
+                                  [&](const auto& each) { return each.job == job.id(); });
+  return waiting_comment(server, found == waiting.end() ? nullptr : &*found);
+}
+
+}  // namespace
+
 Task<void> show_progress(Call call, host::Job& job, Duration every, http::Headers headers) {
   const std::string& name = call.host().config().core.servers.at(job.server().value).name;
   headers.set("Content-Type", "text/event-stream");
@@ -59,7 +81,7 @@ Task<void> show_progress(Call call, host::Job& job, Duration every, http::Header
       const Status begun = co_await call.exchange.begin(std::move(head));
       if (!begun) co_return;
     }
-    std::string comment = progress_comment("waiting for", name);
+    std::string comment = waiting_now(call.host(), job, name);
     const Status sent = co_await call.exchange.write(std::move(comment));
     if (!sent) co_return;
   }

@@ -23,7 +23,11 @@ Result<std::optional<Duration>> progress_of(const Route& route, const http::Requ
 /// `headers`. It is too late for another status then, see Exchange::began().
 Task<void> show_progress(Call call, host::Job& job, Duration every, http::Headers headers);
 
-/// Returns the comment: `: waiting for "chat"` and an empty line.
+/// Returns the comment: `: at work: "chat"` and an empty line.
 std::string progress_comment(std::string_view what, std::string_view server);
+
+/// Returns the comment for a job that waits: `: waiting for "chat", about 12 s more: the turn of
+/// server "image"`. `known`: what is to be expected, null if nobody knows.
+std::string waiting_comment(std::string_view server, const host::WaitingStatus* known);
 
 }  // namespace berth::gateway

@@ -203,5 +203,25 @@ TEST(LateErrorEvent, QuotesABodyThatIsNoJson) {
               AllOf(StartsWith("data: {\"error\":"), HasSubstr("<h1>Oops</h1>")));
 }
 
+TEST_F(ProgressTest, EachSignOfLifeTellsForHowLongAndForWhat) {
+  world_.host.foretold = host::Foretold{12s, false};
+  world_.host.shown.waiting = {{.job = JobId{1},
+                                .server = "chat",
+                                .eta = 9s,
+                                .is_guess = true,
+                                .waits_for = "the turn of server \"image\""}};
+  auto call = ask(R"({"stream":true})");
+  const auto head = run_on(world_.loop, call->head());
+  EXPECT_EQ(head->headers.get("X-Berth-Eta-Ms"), "12000");
+  EXPECT_FALSE(head->headers.contains("X-Berth-Waited-Ms")) << "it waits on";
+  const auto piece = run_on(world_.loop, call->read());
+  EXPECT_EQ(**piece,
+            ": waiting for \"chat\", about 9.0 s more (a guess): the turn of server \"image\"\n\n");
+  world_.host.shown.waiting.clear();
+  job().refusal = Error{ErrorCode::shutting_down, "end"};
+  job().decided.set();
+  run_on(world_.loop, all_of(call.get()));
+}
+
 }  // namespace
 }  // namespace berth::gateway

@@ -57,6 +57,7 @@ constexpr std::array kRoutes{
     read("/api/v1/status", Act::status, kReaders),
     read("/api/v1/explain", Act::explain, kReaders),
     read("/api/v1/events", Act::events, kReaders),
+    read("/api/v1/waits", Act::waits, kReaders),
     read("/api/v1/leases", Act::leases, kReaders),
     named("GET", "/api/v1/servers/{name}/logs", Act::logs, kReaders),
     named("POST", "/api/v1/servers/{name}/start", Act::start, kOwner),

@@ -30,6 +30,7 @@ enum class Act : std::uint8_t {
   last_known,
   status,
   explain,
+  waits,
   logs,
   events,
   start,

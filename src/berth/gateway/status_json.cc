@@ -3,6 +3,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
+
 #include <boost/json.hpp>
 
 namespace berth::gateway {
@@ -101,6 +104,22 @@ boost::json::object waiting_object(const host::WaitingStatus& waiting) {
   return object;
 }
 
+boost::json::array waiting_array(const std::vector<host::WaitingStatus>& waiting) {
+  boost::json::array array;
+  for (const host::WaitingStatus& each : waiting)
+    array.push_back(waiting_object(each));
+  return array;
+}
+
+boost::json::object past_wait_object(const host::PastWait& wait) {
+  return {{"job", wait.job.value},
+          {"server", wait.server},
+          {"eta_ms", milliseconds(wait.foretold.eta)},
+          {"guess", wait.foretold.is_guess},
+          {"waited_ms", milliseconds(wait.waited)},
+          {"how", wait.how}};
+}
+
 boost::json::array leases_array(const host::HostStatus& status) {
   boost::json::array leases;
   for (const host::LeaseStatus& lease : status.leases)
@@ -139,10 +158,26 @@ std::string status_json(const Context& context, const host::HostStatus& status) 
     pools.push_back(pool_object(pool));
   object["pools"] = std::move(pools);
   object["leases"] = leases_array(status);
-  boost::json::array waiting;
-  for (const host::WaitingStatus& each : status.waiting)
-    waiting.push_back(waiting_object(each));
-  object["waiting"] = std::move(waiting);
+  object["waiting"] = waiting_array(status.waiting);
+  return boost::json::serialize(object);
+}
+
+std::string waiting_json(const std::vector<host::WaitingStatus>& waiting) {
+  return boost::json::serialize(waiting_array(waiting));
+}
+
+std::string waits_json(const std::deque<host::PastWait>& waits, std::size_t limit) {
+  boost::json::array array;
+  std::vector<std::int64_t> off;
+  for (std::size_t i = waits.size() - std::min(limit, waits.size()); i < waits.size(); ++i) {
+    array.push_back(past_wait_object(waits[i]));
+    if (waits[i].how == "ran")
+      off.push_back(milliseconds(std::chrono::abs(waits[i].waited - waits[i].foretold.eta)));
+  }
+  boost::json::object object{{"waits", std::move(array)}, {"median_error_ms", nullptr}};
+  const auto middle = off.begin() + static_cast<std::ptrdiff_t>(off.size() / 2);
+  std::nth_element(off.begin(), middle, off.end());
+  if (!off.empty()) object["median_error_ms"] = *middle;
   return boost::json::serialize(object);
 }
 

@@ -69,7 +69,7 @@ template <class Archive, Like<core::Policy> Value>
 void describe(Archive& archive, Value& value) {
   auto& [limit_numerator, limit_denominator, oversize, patience, ageing, linger_max,
          turn_linger_max, swap_guess, release_deadline, retry_first, retry_max, queue_max,
-         foretell_steps] = value;
+         foretell_steps, swap_percent] = value;
   archive("limit_numerator", limit_numerator);
   archive("limit_denominator", limit_denominator);
   archive("oversize", oversize);
@@ -83,6 +83,7 @@ void describe(Archive& archive, Value& value) {
   archive("retry_max_ns", retry_max);
   archive("queue_max", queue_max);
   archive("foretell_steps", foretell_steps);
+  archive("swap_percent", swap_percent);
 }
 
 template <class Archive, Like<core::Config> Value>

@@ -32,6 +32,8 @@ HostImpl::HostImpl(Executor executor, config::Config config)
 
 HostImpl::~HostImpl() {
   *alive_token_ = false;
+  for (const auto& [id, job] : jobs_)  // a hold without an owner is not given back by this
+    job->over = true;
 }
 
 // ---- Events in ----------------------------------------------------------------------------------
@@ -51,6 +53,7 @@ void HostImpl::post(core::Event event) {
         step("job_done", job->server, fmt::format("job {}: {}", job->id.value, name(ended->how)));
     }
     const std::vector<core::Action> actions = scheduler_.apply(stamp.at, next);
+    forecasts_.reset();
     for (const core::Action& action : actions) {
       journal_->write(stamp, action, core_config_);
       carry_out(action);
@@ -227,6 +230,8 @@ void HostImpl::take(const core::Dispatch& action) {
   if (!job) return post(core::JobEnded{action.job, core::JobEnd::cancelled});
   job->granted = true;
   job->server = action.server;
+  job->since = stamp_now().at;
+  note_wait(*job, "ran");
   if (!job->is_request()) grant(job, action);
   step("dispatched", action.server, fmt::format("job {}", action.job.value));
   job->answered.set();
@@ -276,6 +281,9 @@ void HostImpl::take(const core::Reject& action) {
   job->error = action.error;
   job->retry_after = action.retry_after;
   job->over = true;
+  job->since = stamp_now().at;
+  if (action.error.code != ErrorCode::not_in_time) note_wait(*job, "refused");
+  forget_hold(*job);
   jobs_.erase(action.job);
   job->answered.set();
 }
@@ -284,6 +292,9 @@ void HostImpl::take(const core::Announce& action) {
   keep(journal_->decision(stamp_now(), action, core_config_));
   const bool is_server = action.server.value < slots_.size();
   const bool displaced = is_server && state().server(action.server).displaced.has_value();
+  if (const auto job = action.job ? pending(*action.job) : nullptr; job && action.eta) {
+    job->foretold = Foretold{*action.eta, action.is_guess};
+  }
   if (action.reason == core::Reason::gate_closed) {
     step("gate_closed", action.server, "new requests wait");
   }

@@ -38,6 +38,13 @@ struct JobRequest {
   std::vector<ServerId> servers;        ///< of a hold
   bool exclusive = false;               ///< of a hold: whoever may leave is out meanwhile
   std::optional<Duration> limit;        ///< of a hold or lease, from its grant
+  std::optional<JobId> resumes;         ///< of a hold: its owner is back after a restart of Berth
+};
+
+/// What a request that had to wait was told when it arrived.
+struct Foretold {
+  Duration eta{0};
+  bool is_guess = false;  ///< a time was needed that was never measured here
 };
 
 /// A job between its arrival and its end. Made by Host::submit(); destroying it withdraws the job.
@@ -57,6 +64,10 @@ class Job {
   /// Errors: what the core rejected it with; cancelled if `gone` was set first. The job is over
   ///   then.
   virtual Task<Status> granted(Event& gone) = 0;
+  /// Nothing: it had not to wait, or nobody knew for how long.
+  [[nodiscard]] virtual std::optional<Foretold> foretold() const = 0;
+  /// How long it has waited, until it was answered or until now.
+  [[nodiscard]] virtual Duration waited() const = 0;
   /// After an error: in how many seconds a new try makes sense.
   [[nodiscard]] virtual std::optional<std::int64_t> retry_after_seconds() const = 0;
   /// What the holder's processes shall have in their environment: BERTH_LEASE, by which their
@@ -158,6 +169,15 @@ struct WaitingStatus {
   std::string waits_for;        ///< "the turn of server "llm", 12 s more"
 };
 
+/// What a request was told when it arrived, against what happened.
+struct PastWait {
+  JobId job;
+  std::string server;
+  Foretold foretold;
+  Duration waited{0};
+  std::string how;  ///< ran, refused, left
+};
+
 struct HostStatus {
   std::vector<ServerStatus> servers;
   std::vector<PoolStatus> pools;
@@ -189,6 +209,11 @@ class Host {
   virtual servers::Adapter& adapter(ServerId server) = 0;
   [[nodiscard]] virtual const core::State& state() const = 0;
   [[nodiscard]] virtual HostStatus status() const = 0;
+  /// Every job that waits, by server and place. Cheap while nothing has happened since it was asked
+  /// for last.
+  [[nodiscard]] virtual std::vector<WaitingStatus> waiting() const = 0;
+  /// The newest waits that were foretold (bounded), oldest first.
+  [[nodiscard]] virtual const std::deque<PastWait>& past_waits() const = 0;
   [[nodiscard]] virtual std::vector<std::string> log_tail(ServerId server, int lines) const = 0;
 
   /// Takes a fresh sample so that status() shows current memory.

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "berth/core/predict.h"
 #include "berth/core/scheduler.h"
 #include "berth/host/host.h"
 #include "berth/host/journal.h"
@@ -33,7 +34,9 @@ struct PendingJob {
   std::optional<Duration> retry_after;
   Error why_cut{ErrorCode::shutting_down, "Berth is going down"};
   JobRequest request;
+  Instant arrived;
   Instant since;  ///< when it arrived, then when it was granted
+  std::optional<Foretold> foretold;
   // Of a lease, from its grant: whose memory samples show, and by which tag it is found.
   Generation generation;
   std::string tag;  ///< kLeaseVariable "=" a value that nobody can guess
@@ -62,6 +65,8 @@ class HostImpl final : public Host {
   servers::Adapter& adapter(ServerId server) override { return *slots_[server.value]->adapter; }
   const core::State& state() const override { return scheduler_.state(); }
   HostStatus status() const override;
+  std::vector<WaitingStatus> waiting() const override;
+  const std::deque<PastWait>& past_waits() const override { return past_waits_; }
   std::vector<std::string> log_tail(ServerId server, int lines) const override;
   Task<void> refresh() override;
   const std::deque<Record>& records() const override { return records_; }
@@ -73,6 +78,10 @@ class HostImpl final : public Host {
   void post(core::Event event);
   std::shared_ptr<PendingJob> pending(JobId id) const;
   http::Spool& spool(ServerId server) { return slots_[server.value]->spool; }
+  /// Its wait is over: ran, refused or left.
+  void note_wait(const PendingJob& job, std::string_view how);
+  /// It is over: nobody comes back for it.
+  void forget_hold(const PendingJob& job);
 
  private:
   struct Slot {
@@ -115,6 +124,10 @@ class HostImpl final : public Host {
   Task<void> cut_after(std::shared_ptr<PendingJob> job, Duration limit);
   void grant(const std::shared_ptr<PendingJob>& job, const core::Dispatch& action);
   void revoke(PendingJob& job, core::CancelReason reason);
+  void keep_hold(const PendingJob& job);
+  std::optional<core::JobArrived> recover_hold(const store::HoldRow& row, Journal::Stamp now);
+  Task<void> await_owner(JobId hold);
+  std::unique_ptr<Job> job_of(std::shared_ptr<PendingJob> job);
 
   // Memory.
   Task<core::Measured> sample(EffectId effect);
@@ -136,7 +149,6 @@ class HostImpl final : public Host {
 
   // Status.
   [[nodiscard]] ServerStatus server_status(ServerId id) const;
-  [[nodiscard]] std::vector<WaitingStatus> waiting_status() const;
   [[nodiscard]] std::vector<LeaseStatus> lease_status() const;
   [[nodiscard]] LeaseStatus lease_status(const PendingJob& job, std::string_view in_state) const;
 
@@ -166,6 +178,10 @@ class HostImpl final : public Host {
   std::vector<Session> sessions_;
   std::vector<std::shared_ptr<PendingJob>> leases_;  ///< granted, and what of them is not gone yet
   std::map<JobId, std::shared_ptr<PendingJob>> jobs_;
+  std::map<JobId, std::unique_ptr<Job>> without_owner_;  ///< holds of a past Berth
+  std::deque<PastWait> past_waits_;
+  /// What predict() said last, until something happens.
+  mutable std::optional<std::pair<Instant, std::vector<core::Forecast>>> forecasts_;
   std::uint64_t last_job_ = 0;
   std::deque<core::Event> inbox_;
   bool applying_ = false;

@@ -45,6 +45,11 @@ class JobImpl final : public Job {
     co_return fail(ErrorCode::cancelled, "the client left while its request waited");
   }
 
+  std::optional<Foretold> foretold() const override { return job_->foretold; }
+  Duration waited() const override {
+    const bool over = job_->granted || job_->over;
+    return (over ? job_->since : stamp_now().at) - job_->arrived;
+  }
   std::optional<std::int64_t> retry_after_seconds() const override {
     if (!job_->retry_after) return std::nullopt;
     return std::max<std::int64_t>(
@@ -64,12 +69,18 @@ class JobImpl final : public Job {
 
   void withdraw() override {
     if (job_->over) return;
-    if (!job_->granted) job_->over = true;
+    if (!job_->granted) {
+      job_->over = true;
+      job_->since = stamp_now().at;
+      host_.note_wait(*job_, "left");
+      host_.forget_hold(*job_);
+    }
     host_.post(core::JobWithdrawn{job_->id});
   }
 
   void ended(core::JobEnd how) override {
     if (std::exchange(job_->over, true)) return;
+    host_.forget_hold(*job_);
     host_.post(core::JobEnded{job_->id, how});
   }
 
@@ -78,6 +89,11 @@ class JobImpl final : public Job {
   // Shared with the host's table, which forgets it when the core does.
   std::shared_ptr<PendingJob> job_;
 };
+
+/// How many waits are remembered.
+constexpr std::size_t kPastWaitsMax = 1000;
+/// What was foretold holds until something happens; what takes longer than foretold is no event.
+constexpr Duration kForecastsAge = 1s;
 
 std::string text_of(const std::optional<Error>& error) {
   return error ? error->message : "";
@@ -90,17 +106,34 @@ std::shared_ptr<PendingJob> HostImpl::pending(JobId id) const {
   return found == jobs_.end() ? nullptr : found->second;
 }
 
+std::unique_ptr<Job> HostImpl::job_of(std::shared_ptr<PendingJob> job) {
+  return std::make_unique<JobImpl>(*this, std::move(job));
+}
+
 std::unique_ptr<Job> HostImpl::submit(JobRequest request) {
+  if (request.resumes) {
+    const auto found = without_owner_.find(*request.resumes);
+    if (found != without_owner_.end()) {
+      step("hold_resumed", found->second->server(),
+           fmt::format("the owner of hold {} is back", found->first.value));
+      return std::move(without_owner_.extract(found).mapped());
+    }
+  }
   const auto job = std::make_shared<PendingJob>();
   job->id = JobId{++last_job_};
   job->server = request.server;
   job->request = std::move(request);
-  job->since = stamp_now().at;
-  if (going_down_) {
+  job->arrived = job->since = stamp_now().at;
+  if (going_down_ || job->request.resumes) {
     job->over = true;
-    job->error = Error{ErrorCode::shutting_down, "Berth is going down; try again when it is back"};
+    job->error =
+        going_down_
+            ? Error{ErrorCode::shutting_down, "Berth is going down; try again when it is back"}
+            : Error{ErrorCode::conflict,
+                    fmt::format("hold {} does not wait for its owner (any more); ask for a new one",
+                                job->request.resumes->value)};
     job->answered.set();
-    return std::make_unique<JobImpl>(*this, job);
+    return job_of(job);
   }
   std::erase_if(jobs_, [](const auto& entry) { return entry.second->over; });
   jobs_.emplace(job->id, job);
@@ -121,7 +154,7 @@ std::unique_ptr<Job> HostImpl::submit(JobRequest request) {
                         .exclusive = what.exclusive,
                         .limit = what.limit,
                         .kept_alive = what.kept_alive});
-  return std::make_unique<JobImpl>(*this, job);
+  return job_of(job);
 }
 
 Task<Status> HostImpl::settled(ServerId server) {
@@ -205,25 +238,42 @@ ServerStatus HostImpl::server_status(ServerId id) const {
   return each;
 }
 
-/// Runs a copy of the scheduler ahead; bounded by core::kRehearsalStepsMax.
-std::vector<WaitingStatus> HostImpl::waiting_status() const {
-  std::vector<WaitingStatus> out;
+/// Runs a copy of the scheduler ahead, once until the next event; bounded by
+/// core::kRehearsalStepsMax.
+std::vector<WaitingStatus> HostImpl::waiting() const {
   const Instant now = stamp_now().at;
-  for (const core::Forecast& each : core::predict(scheduler_, now)) {
-    out.push_back({.job = each.job,
-                   .server = server_name(each.server),
-                   .place = each.place_in_queue,
-                   .waited = now - state().jobs.at(each.job).arrived,
-                   .eta = each.eta,
-                   .is_guess = each.is_guess,
-                   .waits_for = core::to_text(each.blocker, state(), now)});
+  if (!forecasts_ || now - forecasts_->first > kForecastsAge) {
+    forecasts_.emplace(now, core::predict(scheduler_, now));
+  }
+  const Duration age = now - forecasts_->first;
+  std::vector<WaitingStatus> out;
+  for (const core::Forecast& each : forecasts_->second) {
+    WaitingStatus waiting{.job = each.job,
+                          .server = server_name(each.server),
+                          .place = each.place_in_queue,
+                          .waited = now - state().jobs.at(each.job).arrived,
+                          .eta = std::nullopt,
+                          .is_guess = each.is_guess,
+                          .waits_for = core::to_text(each.blocker, state(), now)};
+    if (each.eta) waiting.eta = std::max(*each.eta - age, Duration{0});
+    out.push_back(std::move(waiting));
   }
   return out;
 }
 
+void HostImpl::note_wait(const PendingJob& job, std::string_view how) {
+  if (!job.foretold) return;
+  past_waits_.push_back({.job = job.id,
+                         .server = server_name(job.server),
+                         .foretold = *job.foretold,
+                         .waited = job.since - job.arrived,
+                         .how = std::string(how)});
+  if (past_waits_.size() > kPastWaitsMax) past_waits_.pop_front();
+}
+
 HostStatus HostImpl::status() const {
   HostStatus out;
-  out.waiting = waiting_status();
+  out.waiting = waiting();
   for (std::uint32_t i = 0; i < slots_.size(); ++i)  // behind them: places of leases and holds
     out.servers.push_back(server_status(ServerId{i}));
   out.leases = lease_status();

@@ -36,18 +36,86 @@ Error limit_error(const PendingJob& job) {
 }  // namespace
 
 void HostImpl::grant(const std::shared_ptr<PendingJob>& job, const core::Dispatch& action) {
-  job->since = stamp_now().at;
-  if (job->request.kind != core::JobKind::lease) return;
+  if (job->request.kind == core::JobKind::hold) return keep_hold(*job);
   job->server = action.server;
   job->generation = action.generation;
   job->tag = fmt::format("{}={}", kLeaseVariable, unguessable(job->id));
   leases_.push_back(job);
 }
 
+/// Its owner comes back for it if Berth crashes. Nobody waits for the disk: a hold whose row was
+/// lost is asked for again.
+void HostImpl::keep_hold(const PendingJob& job) {
+  store::HoldRow row{.job = job.id.value,
+                     .holder = job.request.client,
+                     .servers = {},
+                     .exclusive = job.request.exclusive,
+                     .ends_unix_ms = std::nullopt};
+  for (const ServerId server : job.request.servers)
+    row.servers.push_back(server_name(server));
+  if (job.request.limit) {
+    row.ends_unix_ms = stamp_now().wall.unix_ms + milliseconds(*job.request.limit);
+  }
+  store_->put(std::move(row), [](const Status&) {});
+}
+
+void HostImpl::forget_hold(const PendingJob& job) {
+  if (job.request.kind != core::JobKind::hold) return;
+  store_->put(store::HoldEnded{job.id.value}, [](const Status&) {});
+}
+
+/// Nothing: it is over, or names a server that is no longer configured.
+std::optional<core::JobArrived> HostImpl::recover_hold(const store::HoldRow& row,
+                                                       Journal::Stamp now) {
+  const auto job = std::make_shared<PendingJob>();
+  job->id = JobId{row.job};
+  last_job_ = std::max(last_job_, row.job);
+  JobRequest& request = job->request;
+  request = {.kind = core::JobKind::hold,
+             .job_class = core::ServerClass::video,
+             .client = row.holder,
+             .exclusive = row.exclusive};
+  for (const std::string& name : row.servers) {
+    const auto server = find_server(core_config_, name);
+    if (server) request.servers.push_back(*server);
+  }
+  if (row.ends_unix_ms)
+    request.limit = std::chrono::milliseconds(*row.ends_unix_ms - now.wall.unix_ms);
+  const bool over = request.limit && *request.limit <= Duration{0};
+  if (over || request.servers.empty() || request.servers.size() != row.servers.size()) {
+    forget_hold(*job);
+    return std::nullopt;
+  }
+  job->server = request.server = request.servers.front();
+  job->arrived = job->since = now.at;
+  jobs_.emplace(job->id, job);
+  without_owner_.emplace(job->id, job_of(job));
+  spawn(executor_, await_owner(job->id));
+  step("hold_kept", job->server,
+       fmt::format("hold {} ({}) waits {} for its owner", row.job, row.holder,
+                   to_text(config_.hold_grace)));
+  return core::JobArrived{.job = job->id,
+                          .kind = core::JobKind::hold,
+                          .server = request.server,
+                          .job_class = request.job_class,
+                          .client = request.client,
+                          .servers = request.servers,
+                          .exclusive = request.exclusive,
+                          .limit = request.limit};
+}
+
+Task<void> HostImpl::await_owner(JobId hold) {
+  co_await delay(config_.hold_grace);
+  if (without_owner_.erase(hold) == 0) co_return;
+  step("hold_dropped", ServerId{0},
+       fmt::format("the owner of hold {} did not come back", hold.value));
+}
+
 /// The holder is told, and is over for the core at once; what a lease's processes hold is counted
 /// until they are gone.
 void HostImpl::revoke(PendingJob& job, core::CancelReason reason) {
   if (std::exchange(job.over, true)) return;
+  forget_hold(job);
   job.why_cut = reason == core::CancelReason::limit_reached
                     ? limit_error(job)
                     : Error{ErrorCode::cancelled, "it was given back"};

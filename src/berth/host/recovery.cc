@@ -109,6 +109,8 @@ Task<Status> HostImpl::open() {
   if (!store) co_return fail(store.error());
   auto rows = store->rows();
   if (!rows) co_return fail(rows.error());
+  const auto holds = store->holds();
+  if (!holds) co_return fail(holds.error());
   store_ = std::make_unique<store::StoreThread>(std::move(*store));
   auto journal = Journal::open(config_.state_dir + "/journal.jsonl");
   if (!journal) co_return fail(journal.error());
@@ -119,8 +121,12 @@ Task<Status> HostImpl::open() {
   auto found = co_await find_servers(*rows);
   if (!found) co_return fail(found.error());
   servers::failpoint("recovery_found");
-  core::Recovered world{.config = core_config_, .rows = {}, .found = std::move(*found)};
+  core::Recovered world{
+      .config = core_config_, .rows = {}, .found = std::move(*found), .holds = {}};
   const Journal::Stamp now = stamp_now();
+  for (const store::HoldRow& row : *holds) {
+    if (auto hold = recover_hold(row, now)) world.holds.push_back(std::move(*hold));
+  }
   for (const store::ServerRow& row : *rows) {
     const auto id = find_server(core_config_, row.name);
     if (!id) continue;  // no longer configured
@@ -231,6 +237,7 @@ Task<void> HostImpl::shut_down() {
   going_down_ = true;
   const Error error{ErrorCode::shutting_down, "Berth is going down; try again when it is back"};
   for (const auto& [id, job] : jobs_) {
+    if (!job->over) forget_hold(*job);
     job->over = true;
     if (!job->granted) job->error = error;
     job->answered.set();

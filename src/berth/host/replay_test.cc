@@ -52,7 +52,8 @@ static bool operator==(const TimerFired& a, const TimerFired& b) {
   return a.timer == b.timer;
 }
 static bool operator==(const Recovered& a, const Recovered& b) {
-  return std::tie(a.config, a.rows, a.found) == std::tie(b.config, b.rows, b.found);
+  return std::tie(a.config, a.rows, a.found, a.holds) ==
+         std::tie(b.config, b.rows, b.found, b.holds);
 }
 
 }  // namespace berth::core
@@ -101,6 +102,7 @@ core::Recovered world() {
   row.skip_next_restore = true;
   world.rows = {row, {.server = ServerId{1}}};
   world.found = {{ServerId{1}, Generation{2}, true}};
+  world.holds = {{.job = JobId{9}, .kind = core::JobKind::hold, .servers = {ServerId{1}}}};
   return world;
 }
 
@@ -432,11 +434,11 @@ TEST_F(ReplayTest, ARunInAnotherFormatIsSaidAndNotCompared) {
   run();
   run();
   auto all = lines();
-  change(all[0], R"("format":2)", R"("format":99)");
+  change(all[0], R"("format":3)", R"("format":99)");
   const auto report = replayed(all);
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_EQ(report->runs, 1u);
-  EXPECT_THAT(report->notes.front(), HasSubstr("format 99, this Berth reads format 2"));
+  EXPECT_THAT(report->notes.front(), HasSubstr("format 99, this Berth reads format 3"));
   all.resize(all.size() / 2);
   EXPECT_THAT(replayed(all).error().message, HasSubstr("format 99"));
 }

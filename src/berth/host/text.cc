@@ -72,78 +72,48 @@ std::string plain_sentence(core::Reason reason, const std::string& server) {
   return fmt::format(fmt::runtime(found->second), server);
 }
 
+/// In the order of core::Reason.
+constexpr std::string_view kReasons[] = {
+    "fits",
+    "offload",
+    "oversize",
+    "impossible",
+    "waits_for_turn",
+    "gate_closed",
+    "claim_fell",
+    "drain_limit",
+    "room_seen",
+    "room_seen_oversize",
+    "room_not_seen",
+    "ready",
+    "restored",
+    "comes_back",
+    "start_failed",
+    "stop_failed",
+    "exited",
+    "stopped_by_user",
+    "started_by_user",
+    "saved_state_cleared",
+    "commit_failed",
+    "recovered_adopted",
+    "recovered_never_stopped",
+    "recovered_stopping",
+    "waits_for_itself",
+    "needs_more",
+    "appeared",
+    "put_out_again",
+    "refused_displaced",
+    "uses_fallback",
+    "held_too_long",
+    "foretold",
+    "not_in_time",
+};
+static_assert(std::size(kReasons) == static_cast<std::size_t>(core::Reason::not_in_time) + 1);
+
 }  // namespace
 
 std::string_view name(core::Reason reason) {
-  switch (reason) {
-    case core::Reason::fits:
-      return "fits";
-    case core::Reason::offload:
-      return "offload";
-    case core::Reason::oversize:
-      return "oversize";
-    case core::Reason::impossible:
-      return "impossible";
-    case core::Reason::waits_for_turn:
-      return "waits_for_turn";
-    case core::Reason::gate_closed:
-      return "gate_closed";
-    case core::Reason::claim_fell:
-      return "claim_fell";
-    case core::Reason::drain_limit:
-      return "drain_limit";
-    case core::Reason::room_seen:
-      return "room_seen";
-    case core::Reason::room_seen_oversize:
-      return "room_seen_oversize";
-    case core::Reason::room_not_seen:
-      return "room_not_seen";
-    case core::Reason::ready:
-      return "ready";
-    case core::Reason::restored:
-      return "restored";
-    case core::Reason::comes_back:
-      return "comes_back";
-    case core::Reason::start_failed:
-      return "start_failed";
-    case core::Reason::stop_failed:
-      return "stop_failed";
-    case core::Reason::exited:
-      return "exited";
-    case core::Reason::stopped_by_user:
-      return "stopped_by_user";
-    case core::Reason::started_by_user:
-      return "started_by_user";
-    case core::Reason::saved_state_cleared:
-      return "saved_state_cleared";
-    case core::Reason::commit_failed:
-      return "commit_failed";
-    case core::Reason::recovered_adopted:
-      return "recovered_adopted";
-    case core::Reason::recovered_never_stopped:
-      return "recovered_never_stopped";
-    case core::Reason::recovered_stopping:
-      return "recovered_stopping";
-    case core::Reason::waits_for_itself:
-      return "waits_for_itself";
-    case core::Reason::needs_more:
-      return "needs_more";
-    case core::Reason::appeared:
-      return "appeared";
-    case core::Reason::put_out_again:
-      return "put_out_again";
-    case core::Reason::refused_displaced:
-      return "refused_displaced";
-    case core::Reason::uses_fallback:
-      return "uses_fallback";
-    case core::Reason::held_too_long:
-      return "held_too_long";
-    case core::Reason::foretold:
-      return "foretold";
-    case core::Reason::not_in_time:
-      return "not_in_time";
-  }
-  return kNoName;
+  return kReasons[static_cast<std::size_t>(reason)];
 }
 
 std::string_view name(core::ServerState state) {

@@ -24,6 +24,7 @@ constexpr const char* kHelp =
     "  --seconds N   as many as fit into N seconds instead\n"
     "  --seed N      one seed with its whole story\n"
     "  --trace       print every event, action and state (a fingerprint is taken of it)\n"
+    "  --crowd       worlds without faults, with servers of all four classes\n"
     "  --probes      fail if a probe was not reached\n"
     "  --plant NAME  switch a bug on; exit 0 if an invariant finds it\n"
     "exit status: 0 all held, 1 a violation, 2 wrong usage\n";
@@ -35,6 +36,7 @@ struct Options {
   bool story = false;
   bool trace = false;
   bool probes = false;
+  bool crowd = false;
   std::string plant;
 };
 
@@ -55,8 +57,8 @@ std::optional<Options> parse(int argc, char** argv) {
       options.trace = true;
       continue;
     }
-    if (word == "--probes") {
-      options.probes = true;
+    if (word == "--probes" || word == "--crowd") {
+      (word == "--crowd" ? options.crowd : options.probes) = true;
       continue;
     }
     if (i + 1 == argc) return std::nullopt;
@@ -120,7 +122,7 @@ int run(const Options& options) {
     return Clock::now() - begin < std::chrono::seconds(options.seconds);
   };
   for (; goes_on(); ++seed) {
-    World world = make_world(seed);
+    World world = options.crowd ? make_crowd(seed) : make_world(seed);
     if (options.story) print(to_text(world));
     Simulator simulator(std::move(world), probes,
                         options.trace ? print : std::function<void(const std::string&)>{});
@@ -130,9 +132,9 @@ int run(const Options& options) {
     if (!outcome.violation) continue;
     std::printf("seed %llu, event %lld: %s\n", static_cast<unsigned long long>(seed),
                 static_cast<long long>(outcome.events), outcome.violation->c_str());
-    std::printf("  again, with its story: berth-sim --seed %llu%s%s\n",
-                static_cast<unsigned long long>(seed), options.plant.empty() ? "" : " --plant ",
-                options.plant.c_str());
+    std::printf("  again, with its story: berth-sim --seed %llu%s%s%s\n",
+                static_cast<unsigned long long>(seed), options.crowd ? " --crowd" : "",
+                options.plant.empty() ? "" : " --plant ", options.plant.c_str());
     if (!options.plant.empty()) {
       std::printf("planted bug %s: found after %llu seeds\n", options.plant.c_str(),
                   static_cast<unsigned long long>(seed - options.first + 1));

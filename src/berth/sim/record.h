@@ -36,11 +36,13 @@ struct Summary {
   std::int64_t unused = 0;  ///< loads of a server that served nobody before it left
   std::int64_t served = 0;
   std::int64_t refused = 0;
-  std::int64_t unserved = 0;  ///< still waiting when nothing was left to happen
-  bool is_cut = false;        ///< it needed too many events
-  Duration span{0};           ///< until the last job has ended
-  double busy_share = 0;      ///< time in which any server works, of that and of moving
-  double llm_absent = 0;      ///< share of the span in which no chat server is ready
+  std::int64_t unserved = 0;       ///< still waiting when nothing was left to happen
+  bool is_cut = false;             ///< it needed too many events
+  std::int64_t beyond_bound = 0;   ///< requests that waited for longer than their bound (rule 9)
+  std::optional<double> of_bound;  ///< the longest wait as a share of its bound; nothing: no bound
+  Duration span{0};                ///< until the last job has ended
+  double busy_share = 0;           ///< time in which any server works, of that and of moving
+  double llm_absent = 0;           ///< share of the span in which no chat server is ready
   std::map<core::ServerClass, Waits> waits;
   std::vector<std::vector<Bar>> bars;  ///< by server
 };

@@ -1,18 +1,72 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <map>
 #include <utility>
 #include <variant>
 
 #include "berth/core/rehearsal.h"
+#include "berth/core/turns.h"
 #include "berth/sim/policies.h"
 
 namespace berth::sim {
 namespace {
+
+/// The bound of each request as Berth would print it for this workload: jobs are limited by the
+/// longest of their server, S is what is believed of the real one. Where S is believed too short,
+/// the bound grows by as much.
+class Bounds {
+ public:
+  explicit Bounds(const Workload& workload)
+      : percent_(std::min(workload.config.policy.swap_percent, 100)) {
+    core::Scheduler scheduler;
+    scheduler.apply(Instant{}, core::Recovered{.config = workload.config});
+    state_ = scheduler.state();
+    for (core::Server& server : state_.servers)
+      server.config.drain_limit = server.config.job_limit = Duration{0};
+    for (const OpenTask& each : workload.open)
+      limit(each.task);
+    for (const Loop& loop : workload.loops) {
+      for (const Loop::Turn& turn : loop.turns)
+        limit(turn.task);
+    }
+    Duration down{0};
+    for (const core::MoveTimes& moves : workload.moves)
+      down = std::max(down, moves.down);
+    for (std::size_t i = 0; i < workload.moves.size(); ++i)
+      state_.servers[i].swap =
+          (workload.moves[i].up + down) / 100 * workload.config.policy.swap_percent;
+  }
+
+  void arrived(JobId job, const Task& task, std::size_t before) {
+    const core::Bound bound = core::bound_of(state_, task.server, task.job_class, before);
+    if (bound.within) bounds_[job] = *bound.within / percent_ * 100;
+  }
+  void started(JobId job, Duration waited, Summary& summary) {
+    const auto bound = bounds_.find(job);
+    if (bound == bounds_.end()) return;
+    const auto share =
+        static_cast<double>(waited.count()) / static_cast<double>(bound->second.count());
+    summary.of_bound = std::max(summary.of_bound.value_or(0), share);
+    if (waited > bound->second) summary.beyond_bound += 1;
+  }
+
+ private:
+  void limit(const Task& task) {
+    core::ServerConfig& config = state_.server(task.server).config;
+    config.job_limit = config.drain_limit = std::max(*config.job_limit, task.service);
+  }
+
+  core::State state_;
+  std::int32_t percent_;
+  std::map<JobId, Duration> bounds_;
+};
 
 class BerthRun {
  public:
   explicit BerthRun(const Workload& workload)
       : workload_(workload),
         clients_(workload),
+        bounds_(workload),
         record_(workload),
         rehearsal_(fresh(), Instant{}, pace(), kRunStepsMax) {}
 
@@ -37,6 +91,7 @@ class BerthRun {
   void on(const Action&, Duration) {}
   void on(const core::Dispatch& action, Duration at) {
     record_.started(action.job, action.server, at);
+    bounds_.started(action.job, at - arrived_.at(action.job), sums_);
   }
   void on(const core::Reject& action, Duration at) {
     record_.refused(action.job);
@@ -47,6 +102,9 @@ class BerthRun {
 
   const Workload& workload_;
   Clients clients_;
+  Bounds bounds_;
+  std::map<JobId, Duration> arrived_;
+  Summary sums_;  ///< of the bound only
   Record record_;
   core::Rehearsal rehearsal_;
   std::map<EffectId, core::MoveTo> moves_;
@@ -57,6 +115,9 @@ void BerthRun::ask() {
   const Clients::Request request = clients_.take();
   record_.arrived(request.job, request.at, request.task.job_class);
   rehearsal_.set_service(request.job, request.task.service);
+  arrived_[request.job] = request.at;
+  bounds_.arrived(request.job, request.task,
+                  rehearsal_.state().server(request.task.server).queue.size());
   open_ += 1;
   note(rehearsal_.feed(Instant{request.at}, core::JobArrived{.job = request.job,
                                                              .server = request.task.server,
@@ -110,6 +171,8 @@ Summary BerthRun::run() {
     }
   }
   Summary summary = record_.sum("berth");
+  summary.beyond_bound = sums_.beyond_bound;
+  summary.of_bound = sums_.of_bound;
   summary.is_cut = rehearsal_.steps() >= kRunStepsMax;
   return summary;
 }

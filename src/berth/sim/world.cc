@@ -212,11 +212,7 @@ bool has_bound(const World& world) {
   const bool holds =
       std::any_of(world.streams.begin(), world.streams.end(),
                   [](const Stream& stream) { return stream.kind == core::JobKind::hold; });
-  // A request that a fallback serves counts for neither server's bound.
-  const bool falls_back =
-      std::any_of(world.config.servers.begin(), world.config.servers.end(),
-                  [](const core::ServerConfig& server) { return server.fallback.has_value(); });
-  return world.config.pools.size() == 1 && !holds && !falls_back &&
+  return world.config.pools.size() == 1 && !holds &&
          std::all_of(std::begin(troubles), std::end(troubles), [](int each) { return each == 0; });
 }
 
@@ -234,6 +230,36 @@ World make_world(std::uint64_t seed) {
   world.config.policy = make_policy(rng);
   world.streams = make_streams(rng, world.config);
   world.faults = make_faults(rng);
+  world.events_max = rng.between(300, 700);
+  return world;
+}
+
+World make_crowd(std::uint64_t seed) {
+  Rng rng(seed);
+  World world;
+  world.seed = seed;
+  world.config.pools = {{.name = "pool0", .kind = core::PoolKind::device, .capacity = 16_GiB}};
+  constexpr ServerClass kEach[] = {ServerClass::chat, ServerClass::image, ServerClass::video,
+                                   ServerClass::batch};
+  const std::int64_t servers = rng.between(4, kServersMax);
+  for (std::int64_t i = 0; i < servers; ++i) {
+    core::ServerConfig server = make_server(rng, i, world.config.pools);
+    if (i < 4) server.job_class = kEach[i];
+    server.name = fmt::format("server{}", i);
+    if (server.wanted == core::Wanted::off) server.wanted = core::Wanted::on;
+    server.freed.reset();
+    world.config.servers.push_back(std::move(server));
+    world.traits.push_back(make_traits(rng));
+    Stream stream{.server = ServerId{static_cast<std::uint32_t>(i)}};
+    stream.job_class = world.config.servers.back().job_class;
+    stream.pattern = static_cast<Stream::Pattern>(rng.below(3));
+    stream.pause = rng.between(Duration{10ms}, Duration{20s});
+    stream.size = stream.pattern == Stream::Pattern::burst ? rng.between(2, 6) : 1;
+    world.streams.push_back(std::move(stream));
+  }
+  world.config.policy = make_policy(rng);
+  world.config.policy.oversize = core::Oversize::attempt;
+  if (rng.chance(250)) world.streams.push_back(make_leases(rng, world.config));
   world.events_max = rng.between(300, 700);
   return world;
 }

@@ -78,6 +78,10 @@ bool has_bound(const World& world);
 /// Expands a seed. The same seed is the same world with every compiler.
 World make_world(std::uint64_t seed);
 
+/// Expands a seed to a world in which nothing fails, one memory is short, and servers of all four
+/// classes are asked: the bound must hold for each of them.
+World make_crowd(std::uint64_t seed);
+
 /// One line a fact, for the person who replays a seed.
 std::string to_text(const World& world);
 

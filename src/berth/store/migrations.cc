@@ -32,6 +32,16 @@ constexpr auto kMigrations = std::to_array<std::string_view>({
          AND (displaced_since_unix_ms IS NULL) = (after IS NULL))
     ) STRICT;
     )sql",
+    // 2: holds that were granted.
+    R"sql(
+    CREATE TABLE hold (
+      job INTEGER NOT NULL PRIMARY KEY CHECK (job > 0),
+      holder TEXT NOT NULL,
+      servers TEXT NOT NULL,
+      exclusive INTEGER NOT NULL CHECK (exclusive IN (0, 1)),
+      ends_unix_ms INTEGER
+    ) STRICT;
+    )sql",
 });
 
 Result<std::int64_t> version_of(Database& database) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <limits>
+#include <sstream>
 #include <utility>
 
 #include <fmt/format.h>
@@ -41,6 +42,19 @@ constexpr std::string_view kRows = R"sql(
            skip_next_restore, launch_spec
     FROM server ORDER BY name
 )sql";
+
+constexpr std::string_view kPutHold = R"sql(
+    INSERT OR REPLACE INTO hold (job, holder, servers, exclusive, ends_unix_ms)
+    VALUES (?1, ?2, ?3, ?4, ?5)
+)sql";
+
+constexpr std::string_view kEndHold = "DELETE FROM hold WHERE job = ?1";
+
+constexpr std::string_view kHolds =
+    "SELECT job, holder, servers, exclusive, ends_unix_ms FROM hold ORDER BY job";
+
+/// Names of servers have no spaces.
+constexpr char kBetweenNames = ' ';
 
 constexpr auto kWanted = std::to_array<Wanted>({Wanted::on_demand, Wanted::on, Wanted::off});
 constexpr auto kAfter = std::to_array<After>({After::restore, After::on_request});
@@ -83,6 +97,33 @@ Status run_put(Statement& put, const ServerRow& row, std::int64_t now_unix_ms) {
   put.bind(9, now_unix_ms);
   if (const Result<bool> stepped = put.step(); !stepped) return fail(stepped.error());
   return {};
+}
+
+Status run_put(Statement& put, const HoldRow& row) {
+  std::string servers;
+  for (const std::string& name : row.servers)
+    servers += (servers.empty() ? "" : std::string(1, kBetweenNames)) + name;
+  put.bind(1, static_cast<std::int64_t>(row.job));
+  put.bind(2, row.holder);
+  put.bind(3, servers);
+  put.bind(4, std::int64_t{row.exclusive});
+  put.bind_null(5);
+  if (row.ends_unix_ms) put.bind(5, *row.ends_unix_ms);
+  if (const Result<bool> stepped = put.step(); !stepped) return fail(stepped.error());
+  return {};
+}
+
+HoldRow read_hold(const Statement& found) {
+  HoldRow row{.job = static_cast<std::uint64_t>(found.integer(0)),
+              .holder = found.text(1),
+              .servers = {},
+              .exclusive = found.integer(3) != 0,
+              .ends_unix_ms = std::nullopt};
+  std::istringstream names(found.text(2));
+  for (std::string name; std::getline(names, name, kBetweenNames);)
+    row.servers.push_back(name);
+  if (!found.is_null(4)) row.ends_unix_ms = found.integer(4);
+  return row;
 }
 
 Result<ServerRow> read_row(const Statement& found) {
@@ -147,10 +188,10 @@ Result<Store> Store::open(const std::string& path) {
   return Store(std::make_unique<Database>(std::move(*database)));
 }
 
-Status Store::put(std::span<const ServerRow> rows) {
+Status Store::put(std::span<const Change> changes) {
   if (broken_) return fail(*broken_);
-  if (rows.empty()) return {};
-  Status written = write(rows);
+  if (changes.empty()) return {};
+  Status written = write(changes);
   if (written) {
     ++transactions_;
   } else if (written.error().code == ErrorCode::io) {
@@ -159,20 +200,42 @@ Status Store::put(std::span<const ServerRow> rows) {
   return written;
 }
 
-Status Store::write(std::span<const ServerRow> rows) {
-  Result<Statement> put = database_->prepare(kPut);
-  if (!put) return fail(put.error());
+Status Store::write(std::span<const Change> changes) {
   if (Status begun = database_->execute("BEGIN IMMEDIATE"); !begun) return begun;
   const std::int64_t now_unix_ms = unix_ms_now();
-  for (const ServerRow& row : rows) {
-    Status written = run_put(*put, row, now_unix_ms);
+  for (const Change& change : changes) {
+    Status written = write_one(change, now_unix_ms);
     if (written) continue;
-    put->reset();
     database_->roll_back();
     return written;
   }
-  put->reset();
   return database_->commit();
+}
+
+Status Store::write_one(const Change& change, std::int64_t now_unix_ms) {
+  const std::string_view sql = std::holds_alternative<ServerRow>(change) ? kPut
+                               : std::holds_alternative<HoldRow>(change) ? kPutHold
+                                                                         : kEndHold;
+  Result<Statement> put = database_->prepare(sql);
+  if (!put) return fail(put.error());
+  if (const auto* row = std::get_if<ServerRow>(&change)) return run_put(*put, *row, now_unix_ms);
+  if (const auto* row = std::get_if<HoldRow>(&change)) return run_put(*put, *row);
+  put->bind(1, static_cast<std::int64_t>(std::get<HoldEnded>(change).job));
+  if (const Result<bool> stepped = put->step(); !stepped) return fail(stepped.error());
+  return {};
+}
+
+Result<std::vector<HoldRow>> Store::holds() {
+  if (broken_) return fail(*broken_);
+  Result<Statement> found = database_->prepare(kHolds);
+  if (!found) return fail(found.error());
+  std::vector<HoldRow> holds;
+  for (;;) {
+    const Result<bool> has_row = found->step();
+    if (!has_row) return fail(has_row.error());
+    if (!*has_row) return holds;
+    holds.push_back(read_hold(*found));
+  }
 }
 
 Result<std::vector<ServerRow>> Store::rows() {

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "berth/base/result.h"
@@ -38,6 +39,25 @@ struct ServerRow {
   bool operator==(const ServerRow&) const = default;
 };
 
+/// A hold that was granted and is not over: its owner may come back for it after a crash of Berth.
+struct HoldRow {
+  std::uint64_t job = 0;  ///< its commands know it by this number
+  std::string holder;
+  std::vector<std::string> servers;  ///< names, in order
+  bool exclusive = false;
+  std::optional<std::int64_t> ends_unix_ms;  ///< its limit; nothing = none
+
+  bool operator==(const HoldRow&) const = default;
+};
+
+/// The hold of that number is over.
+struct HoldEnded {
+  std::uint64_t job = 0;
+};
+
+/// Something to be written: a row over the one of the same name or number, or its end.
+using Change = std::variant<ServerRow, HoldRow, HoldEnded>;
+
 /// The names that stand in the database. Do not change them; they are stored.
 std::string_view stored_name(core::Wanted wanted);
 std::string_view stored_name(core::After after);
@@ -60,21 +80,25 @@ class Store {
   Store& operator=(Store&&) noexcept;
   ~Store();
 
-  /// Writes all rows in one transaction, each over the row of the same name; nothing or all.
+  /// Writes all changes in one transaction, in order; nothing or all.
   /// Errors: disk_full (try again when there is room), or io. After io every later call fails the
   /// same way: a failed fsync may have lost what was written, only opening again tells.
-  Status put(std::span<const ServerRow> rows);
+  Status put(std::span<const Change> changes);
 
   /// Returns every row, by name.
   /// Errors: io.
   Result<std::vector<ServerRow>> rows();
+  /// Returns every hold, by number.
+  /// Errors: io.
+  Result<std::vector<HoldRow>> holds();
 
   /// Counts the transactions that were committed by put(), each at least one fsync.
   [[nodiscard]] std::uint64_t transactions() const { return transactions_; }
 
  private:
   explicit Store(std::unique_ptr<Database> database);
-  Status write(std::span<const ServerRow> rows);
+  Status write(std::span<const Change> changes);
+  Status write_one(const Change& change, std::int64_t now_unix_ms);
 
   std::unique_ptr<Database> database_;
   std::optional<Error> broken_;

@@ -62,26 +62,40 @@ TEST_F(StoreTest, ANewDatabaseHasNoRows) {
 }
 
 TEST_F(StoreTest, RowsSurviveReopening) {
-  ASSERT_TRUE(open().put(std::vector{kImage, kChat}));
+  ASSERT_TRUE(open().put(std::vector<Change>{kImage, kChat}));
 
   EXPECT_THAT(open().rows().value(), ElementsAre(kChat, kImage));
 }
 
 TEST_F(StoreTest, ANewRowReplacesTheOldOneOfItsName) {
   Store store = open();
-  ASSERT_TRUE(store.put(std::vector{kChat}));
+  ASSERT_TRUE(store.put(std::vector<Change>{kChat}));
   ServerRow restored = kChat;
   restored.displaced.reset();
 
-  ASSERT_TRUE(store.put(std::vector{kChat, restored}));
+  ASSERT_TRUE(store.put(std::vector<Change>{kChat, restored}));
 
   EXPECT_THAT(store.rows().value(), ElementsAre(restored));
+}
+
+TEST_F(StoreTest, AHoldSurvivesReopeningUntilItHasEnded) {
+  const HoldRow night{.job = 7,
+                      .holder = "night run",
+                      .servers = {"image", "chat"},
+                      .exclusive = true,
+                      .ends_unix_ms = 1'700'000'000'000};
+  const HoldRow day{.job = 9, .holder = "", .servers = {"chat"}};
+  ASSERT_TRUE(open().put(std::vector<Change>{night, day}));
+  EXPECT_THAT(open().holds().value(), ElementsAre(night, day));
+
+  ASSERT_TRUE(open().put(std::vector<Change>{HoldEnded{7}}));
+  EXPECT_THAT(open().holds().value(), ElementsAre(day));
 }
 
 TEST_F(StoreTest, ManyRowsAreOneTransaction) {
   Store store = open();
 
-  ASSERT_TRUE(store.put(std::vector{kChat, kImage}));
+  ASSERT_TRUE(store.put(std::vector<Change>{kChat, kImage}));
 
   EXPECT_EQ(store.transactions(), 1u);
 }
@@ -97,17 +111,17 @@ TEST_F(StoreTest, WritingNothingCostsNoTransaction) {
 TEST_F(StoreTest, EachTransactionIsSyncedToTheDisk) {
   const FaultyVfs disk;
   Store store = open();
-  ASSERT_TRUE(store.put(std::vector{kChat}));  // the first one also begins the log
+  ASSERT_TRUE(store.put(std::vector<Change>{kChat}));  // the first one also begins the log
   const int before = FaultyVfs::syncs;
 
-  ASSERT_TRUE(store.put(std::vector{kChat, kImage}));
+  ASSERT_TRUE(store.put(std::vector<Change>{kChat, kImage}));
 
   EXPECT_EQ(FaultyVfs::syncs, before + 1);
 }
 
 TEST_F(StoreTest, TheDatabaseKeepsAWriteAheadLog) {
   Store store = open();
-  ASSERT_TRUE(store.put(std::vector{kChat}));
+  ASSERT_TRUE(store.put(std::vector<Change>{kChat}));
 
   EXPECT_TRUE(std::filesystem::exists(path_ + "-wal"));
   EXPECT_FALSE(std::filesystem::exists(path_ + "-shm")) << "the lock is not exclusive";
@@ -117,7 +131,7 @@ TEST_F(StoreTest, OnlyTheOwnerMayReadTheFiles) {
   std::ofstream(path_).close();
   std::filesystem::permissions(path_, std::filesystem::perms(0664));
   Store store = open();
-  ASSERT_TRUE(store.put(std::vector{kChat}));
+  ASSERT_TRUE(store.put(std::vector<Change>{kChat}));
 
   for (const std::string& file : {path_, path_ + "-wal"}) {
     EXPECT_EQ(std::filesystem::status(file).permissions(), std::filesystem::perms(0600)) << file;
@@ -141,11 +155,11 @@ TEST_F(StoreTest, AFailedSecondOpenerLeavesTheFirstOneItsLock) {
   ASSERT_FALSE(Store::open(path_));
 
   EXPECT_FALSE(Store::open(path_));
-  EXPECT_TRUE(store.put(std::vector{kChat}));
+  EXPECT_TRUE(store.put(std::vector<Change>{kChat}));
 }
 
 TEST_F(StoreTest, ADatabaseOfANewerBerthIsRefused) {
-  ASSERT_TRUE(open().put(std::vector{kChat}));
+  ASSERT_TRUE(open().put(std::vector<Change>{kChat}));
   execute("PRAGMA user_version = 99");
 
   const Result<Store> store = Store::open(path_);
@@ -153,7 +167,7 @@ TEST_F(StoreTest, ADatabaseOfANewerBerthIsRefused) {
   ASSERT_FALSE(store);
   EXPECT_EQ(store.error(),
             (Error{ErrorCode::conflict, "the database " + path_ +
-                                            " is of version 99, this Berth knows up to 1; install "
+                                            " is of version 99, this Berth knows up to 2; install "
                                             "the newer Berth again, or use another state "
                                             "directory"}));
 }
@@ -174,7 +188,7 @@ TEST_F(StoreTest, AFileThatIsNoDatabaseIsNamedWithTheNextStep) {
 }
 
 TEST_F(StoreTest, ATruncatedDatabaseIsNoticedWhenItIsOpened) {
-  ASSERT_TRUE(open().put(std::vector{kChat}));
+  ASSERT_TRUE(open().put(std::vector<Change>{kChat}));
   std::filesystem::resize_file(path_, std::filesystem::file_size(path_) / 2);
 
   const Result<Store> store = Store::open(path_);
@@ -185,7 +199,7 @@ TEST_F(StoreTest, ATruncatedDatabaseIsNoticedWhenItIsOpened) {
 }
 
 TEST_F(StoreTest, ADamagedPageIsNoticedWhenItIsOpened) {
-  ASSERT_TRUE(open().put(std::vector{kChat}));
+  ASSERT_TRUE(open().put(std::vector<Change>{kChat}));
   std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
   file.seekp(4096);
   file << std::string(512, '\x7f');
@@ -206,7 +220,7 @@ TEST_F(StoreTest, AFolderThatDoesNotExistIsNamed) {
 }
 
 TEST_F(StoreTest, AValueThatNoBerthWritesIsAnErrorThatNamesTheRow) {
-  ASSERT_TRUE(open().put(std::vector{kChat}));
+  ASSERT_TRUE(open().put(std::vector<Change>{kChat}));
   execute("UPDATE server SET wanted = 'perhaps'");
 
   const auto rows = open().rows();
@@ -219,9 +233,9 @@ TEST_F(StoreTest, AValueThatNoBerthWritesIsAnErrorThatNamesTheRow) {
 TEST_F(StoreTest, AFullDiskIsToldFromABrokenOneAndPasses) {
   const FaultyVfs disk;
   Store store = open();
-  ASSERT_TRUE(store.put(std::vector{kChat}));
+  ASSERT_TRUE(store.put(std::vector<Change>{kChat}));
   FaultyVfs::is_full = true;
-  const Status full = store.put(std::vector{kImage});
+  const Status full = store.put(std::vector<Change>{kImage});
   ASSERT_FALSE(full);
   EXPECT_EQ(full.error(), (Error{ErrorCode::disk_full,
                                  "no room to write " + path_ + "; free some space on its disk"}));
@@ -229,23 +243,23 @@ TEST_F(StoreTest, AFullDiskIsToldFromABrokenOneAndPasses) {
 
   FaultyVfs::is_full = false;
 
-  EXPECT_TRUE(store.put(std::vector{kImage}));
+  EXPECT_TRUE(store.put(std::vector<Change>{kImage}));
   EXPECT_THAT(store.rows().value(), ElementsAre(kChat, kImage));
 }
 
 TEST_F(StoreTest, AfterAFailedSyncNothingIsAcknowledgedAnyMore) {
   const FaultyVfs disk;
   Store store = open();
-  ASSERT_TRUE(store.put(std::vector{kChat}));
+  ASSERT_TRUE(store.put(std::vector<Change>{kChat}));
   FaultyVfs::sync_fails = true;
-  const Status first = store.put(std::vector{kImage});
+  const Status first = store.put(std::vector<Change>{kImage});
   ASSERT_FALSE(first);
   EXPECT_EQ(first.error().code, ErrorCode::io);
   EXPECT_THAT(first.error().message, HasSubstr(path_));
 
   FaultyVfs::sync_fails = false;
 
-  EXPECT_EQ(store.put(std::vector{kImage}).error(), first.error());
+  EXPECT_EQ(store.put(std::vector<Change>{kImage}).error(), first.error());
   EXPECT_EQ(store.rows().error(), first.error());
   EXPECT_EQ(store.transactions(), 1u);
 }
@@ -261,7 +275,7 @@ TEST(StoredNames, AreTheOnesThatDatabasesHold) {
 
 // Golden: the text of one stored row, as other programs and later versions find it.
 TEST_F(StoreTest, ARowIsStoredInTheseColumns) {
-  ASSERT_TRUE(open().put(std::vector{kChat}));
+  ASSERT_TRUE(open().put(std::vector<Change>{kChat}));
 
   auto database = Database::open(path_).value();
   const auto row = database.value(

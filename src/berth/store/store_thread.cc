@@ -2,7 +2,9 @@
 #include "berth/store/store_thread.h"
 
 #include <span>
+#include <string>
 #include <utility>
+#include <variant>
 
 #include <fmt/format.h>
 
@@ -19,19 +21,32 @@ StoreThread::~StoreThread() {
   thread_.join();
 }
 
-void StoreThread::put(ServerRow row, Done done) {
+namespace {
+
+std::string what(const Change& change) {
+  if (const auto* row = std::get_if<ServerRow>(&change))
+    return fmt::format("row of \"{}\"", row->name);
+  const auto* hold = std::get_if<HoldRow>(&change);
+  return fmt::format("{} of hold {}", hold != nullptr ? "row" : "end",
+                     hold != nullptr ? hold->job : std::get<HoldEnded>(change).job);
+}
+
+}  // namespace
+
+void StoreThread::put(Change change, Done done) {
   {
     const std::lock_guard lock(mutex_);
     if (inbox_.size() < kInboxMax) {
-      inbox_.push_back({std::move(row), std::move(done)});
+      inbox_.push_back({std::move(change), std::move(done)});
       changed_.notify_one();
       return;
     }
   }
-  done(fail(ErrorCode::queue_full,
-            fmt::format("{} rows wait for the disk, the row of \"{}\" was not taken; check whether "
-                        "the disk of the state directory still answers",
-                        kInboxMax, row.name)));
+  done(fail(
+      ErrorCode::queue_full,
+      fmt::format("{} changes wait for the disk, the {} was not taken; check whether the disk of "
+                  "the state directory still answers",
+                  kInboxMax, what(change))));
 }
 
 void StoreThread::run() {
@@ -50,11 +65,11 @@ std::vector<StoreThread::Waiting> StoreThread::take() {
 }
 
 void StoreThread::write(std::vector<Waiting> batch) {
-  std::vector<ServerRow> rows;
-  rows.reserve(batch.size());
+  std::vector<Change> changes;
+  changes.reserve(batch.size());
   for (Waiting& waiting : batch)
-    rows.push_back(std::move(waiting.row));
-  const Status written = store_.put(rows);
+    changes.push_back(std::move(waiting.change));
+  const Status written = store_.put(changes);
   transactions_.store(store_.transactions());
   for (const Waiting& waiting : batch)
     waiting.done(written);

@@ -15,7 +15,7 @@
 
 namespace berth::store {
 
-/// The rows that may wait for the disk. Far more than servers exist: whoever reaches it hangs on
+/// The changes that may wait for the disk. Far more than servers exist: whoever reaches it hangs on
 /// a disk that no longer answers.
 inline constexpr std::size_t kInboxMax = 4096;
 
@@ -33,19 +33,19 @@ class StoreThread {
   StoreThread(const StoreThread&) = delete;
   StoreThread& operator=(const StoreThread&) = delete;
 
-  /// Writes `row` and calls `done` once, when the row is durable or has failed. Rows are written
+  /// Writes `change` and calls `done` once, when it is durable or has failed. Changes are written
   /// in the order of the calls.
   /// Threads: any. `done` runs on the store thread and must not block; it may call put().
-  /// Errors: as Store::put(); queue_full if kInboxMax rows wait: `done` then runs at once, on the
-  /// caller's thread.
-  void put(ServerRow row, Done done);
+  /// Errors: as Store::put(); queue_full if kInboxMax changes wait: `done` then runs at once, on
+  /// the caller's thread.
+  void put(Change change, Done done);
 
   /// Counts the transactions that were committed, each at least one fsync. Threads: any.
   [[nodiscard]] std::uint64_t transactions() const { return transactions_.load(); }
 
  private:
   struct Waiting {
-    ServerRow row;
+    Change change;
     Done done;
   };
 

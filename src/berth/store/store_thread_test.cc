@@ -122,10 +122,11 @@ TEST_F(StoreThreadTest, AFullInboxRefusesAtOnceAndNamesTheServer) {
   thread_->put(row("image"), [&](const Status& written) { refused = written; });
 
   ASSERT_TRUE(refused.has_value());
-  EXPECT_EQ(refused->error(),
-            (Error{ErrorCode::queue_full,
-                   "4096 rows wait for the disk, the row of \"image\" was not taken; check whether "
-                   "the disk of the state directory still answers"}));
+  EXPECT_EQ(
+      refused->error(),
+      (Error{ErrorCode::queue_full,
+             "4096 changes wait for the disk, the row of \"image\" was not taken; check whether "
+             "the disk of the state directory still answers"}));
   release();
 }
 
