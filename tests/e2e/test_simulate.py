@@ -10,6 +10,9 @@ import unittest
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
+from fast_world import fast_config
+from harness import Berth
+
 BIN = Path(os.environ["BERTH_BIN"])
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 SERVERS = [
@@ -106,6 +109,33 @@ class Simulate(unittest.TestCase):
         self.assertIn('line 4: there is no server "nobody" above this line', done.stderr)
         path = self.workload({"job": {"server": "sd", "at_s": 1, "service_s": 1, "when": 2}})
         self.assertIn('line 4: "when" is not known here', self.run_berth("--workload", path).stderr)
+
+    def test_no_wait_is_beyond_its_bound_also_where_swaps_are_thought_to_be_short_or_long(self):
+        for percent in (50, 100, 200):
+            found = self.policies("--workload", self.generated("agent"), "--policy", "berth",
+                                  "--believe", percent)["berth"]
+            self.assertEqual(0, found["beyond_bound"], percent)
+            self.assertGreater(found["of_bound"], 0)
+
+    def test_a_past_day_of_the_daemon_is_played_again_from_its_journal(self):
+        berth = Berth(fast_config())
+        self.addCleanup(berth.close)
+        berth.up()
+        berth.wait_state("chat", "ready")
+        for _ in range(3):
+            self.assertEqual(200, berth.chat("Hi", max_tokens=4).status)
+        self.assertEqual(200, berth.picture().status)
+        berth.wait_step("row_cleared")
+        self.assertEqual(200, berth.chat("Hi", max_tokens=4).status)
+        berth.down()
+        journal = Path(berth.state, "s/journal.jsonl")
+        found = self.policies("--journal", journal)
+        self.assertEqual({5}, {run["served"] for run in found.values()})
+        self.assertGreaterEqual(found["berth"]["swaps"], 2, "the picture server, and the LLM back")
+        self.assertEqual(1, found["berth"]["waits"]["image"]["served"])
+        table = self.run_berth("--journal", journal)
+        self.assertEqual(0, table.returncode, table.stderr)
+        self.assertLessEqual(max(map(len, table.stdout.splitlines())), 80)
 
     def test_it_says_what_it_needs_and_which_policies_there_are(self):
         self.assertIn("--workload FILE or --journal FILE", self.run_berth().stderr)
