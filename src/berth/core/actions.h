@@ -109,6 +109,7 @@ enum class Reason : std::uint8_t {
   held_too_long,            ///< it waited for max_hold
   foretold,                 ///< it has to wait, and when it will run
   not_in_time,              ///< it would have to wait for longer than max_hold
+  learned,                  ///< its footprint was measured; that is planned with from now on
 };
 
 /// The numbers of one admission, on the pool that decided.

@@ -19,13 +19,21 @@ bool fits(const AdmissionInput& in, const Policy& policy) {
   return sum * policy.limit_denominator <= available * policy.limit_numerator;
 }
 
+Policy policy_in(const PoolConfig& pool, Policy policy) {
+  if (pool.limit) {
+    policy.limit_numerator = pool.limit->numerator;
+    policy.limit_denominator = pool.limit->denominator;
+  }
+  return policy;
+}
+
 bool is_oversize(Bytes need, const PoolConfig& pool, const Policy& policy) {
   return !fits({.need = need,
                 .others = {},
                 .reserve = pool.reserve,
                 .capacity = pool.capacity,
                 .foreign = {}},
-               policy);
+               policy_in(pool, policy));
 }
 
 Bytes limit_of(Bytes capacity, Bytes foreign, const Policy& policy) {

@@ -25,6 +25,9 @@ struct AdmissionInput {
 /// Source: seeds/resource-orchestration.md, "Offload decision"; design section 5.
 bool fits(const AdmissionInput& in, const Policy& policy);
 
+/// Returns the policy with the limit of this pool, if it has its own.
+Policy policy_in(const PoolConfig& pool, Policy policy);
+
 /// Returns whether the newcomer alone exceeds the limit of the empty machine.
 bool is_oversize(Bytes need, const PoolConfig& pool, const Policy& policy);
 

@@ -49,6 +49,9 @@ struct JobEnded {
 struct EffectResult {
   std::optional<Error> error;          ///< nothing: it succeeded
   std::optional<bool> state_restored;  ///< of a move to resident: did saved state come back
+  /// Of a move to absent, after a job was done: the most that it was seen to hold. Of pools that
+  /// are not named nothing is learned.
+  std::optional<Footprint> measured;
 };
 
 struct EffectEnded {

@@ -43,7 +43,8 @@ bool is_oversize_in(const State& state, const PoolShare& share) {
 /// In a pool where the newcomer is oversize nothing but the victims may hold memory.
 bool fits_beside(const State& state, const PoolShare& share, Bytes others) {
   if (is_oversize_in(state, share)) return others.count == 0;
-  return fits(input_for(state, share.pool, share.bytes, others), state.config.policy);
+  const Policy policy = policy_in(state.config.pools[share.pool.value], state.config.policy);
+  return fits(input_for(state, share.pool, share.bytes, others), policy);
 }
 
 /// What victims that are only freed keep.
@@ -361,6 +362,7 @@ std::optional<Admission> numbers_of(const State& state, const Claim& claim, bool
   std::optional<Admission> tightest;
   for (const PoolShare& share : claim.need.shares) {
     const PoolSample& sample = sample_of(state, share.pool);
+    const Policy policy = policy_in(state.config.pools[share.pool.value], state.config.policy);
     const std::vector<ServerId> gone = leaving ? claim.victims : std::vector<ServerId>{};
     const Bytes others = state.ledger.promised(share.pool, gone) +
                          coming_in(state, share.pool, claim.newcomer) -
@@ -368,7 +370,7 @@ std::optional<Admission> numbers_of(const State& state, const Claim& claim, bool
     const Admission numbers{.pool = share.pool,
                             .need = share.bytes,
                             .others = others,
-                            .limit = limit_of(sample.capacity, sample.foreign, state.config.policy),
+                            .limit = limit_of(sample.capacity, sample.foreign, policy),
                             .capacity = sample.capacity,
                             .foreign = sample.foreign,
                             .free = {}};

@@ -251,6 +251,21 @@ void Scheduler::raise_footprint(ServerId id, const Error& error) {
                 .error = error});
 }
 
+/// What was measured goes before what was planned, from its next start on.
+void Scheduler::learn_footprint(ServerId id, const Footprint& measured) {
+  ServerConfig& config = server(id).config;
+  const Footprint before = config.footprint;
+  for (PoolShare& share : config.footprint.shares) {
+    const Bytes seen = measured.in(share.pool);
+    if (seen.count > 0) share.bytes = seen;
+  }
+  if (config.footprint == before) return;
+  config.source = FootprintSource::learned;
+  const Claim probe{.newcomer = id, .need = config.footprint};
+  emit(Announce{
+      .reason = Reason::learned, .server = id, .numbers = numbers_of(state_, probe, false)});
+}
+
 void Scheduler::became_absent(ServerId id, const EffectResult& result) {
   Server& target = server(id);
   target.gate_open = true;
@@ -262,6 +277,7 @@ void Scheduler::became_absent(ServerId id, const EffectResult& result) {
     emit(Announce{.reason = Reason::stop_failed, .server = id, .error = result.error});
     return;
   }
+  if (result.measured) learn_footprint(id, *result.measured);
   // A sweep after a failed start ends here too: its back-off goes on.
   target.state = target.retry_at > now_ ? ServerState::failed : ServerState::absent;
   target.retiring = target.freed && target.wanted == Wanted::off;

@@ -50,6 +50,7 @@ class Scheduler {
   void move_ended(ServerId id, const EffectEnded& event);
   void became_ready(ServerId id, const EffectResult& result);
   void became_absent(ServerId id, const EffectResult& result);
+  void learn_footprint(ServerId id, const Footprint& measured);
   void raise_footprint(ServerId id, const Error& error);
   void user_start(ServerId id);
   void user_stop(ServerId id);

@@ -21,12 +21,12 @@ constexpr Duration kForeignInterval = 1s;
 /// For an oversize newcomer free memory must have stood still for this long (design section 5).
 constexpr Duration kStillFor = 500ms;
 
-std::string text_of(const std::vector<Holder>& holders) {
+std::string text_of(const std::vector<Holder>& holders, const Config& config) {
   std::string text;
   for (const Holder& holder : holders) {
     std::int64_t bytes = 0;
     for (const PoolShare& share : holder.bytes.shares)
-      bytes += share.bytes.count;
+      bytes += config.pools[share.pool.value].again ? 0 : share.bytes.count;
     text += fmt::format("{}{} (pid {}, {})", text.empty() ? "" : ", ", holder.program, holder.pid,
                         to_text(Bytes{bytes}));
   }
@@ -99,11 +99,12 @@ bool Scheduler::advance_barrier(Claim& claim) {
   }
   if (now_ < *claim.barrier_deadline) return false;
   const std::vector<Holder> holders = leftovers(state_);
-  const Error error{ErrorCode::memory_not_released,
-                    fmt::format("memory for server \"{}\" was not given back within {}; it is held "
-                                "by {}; stop that program and try again",
-                                server(claim.newcomer).config.name,
-                                to_text(state_.config.policy.release_deadline), text_of(holders))};
+  const Error error{
+      ErrorCode::memory_not_released,
+      fmt::format("memory for server \"{}\" was not given back within {}; it is held "
+                  "by {}; stop that program and try again",
+                  server(claim.newcomer).config.name,
+                  to_text(state_.config.policy.release_deadline), text_of(holders, state_.config))};
   const ServerId newcomer = claim.newcomer;
   const bool is_return = claim.is_return;
   emit(Announce{.reason = Reason::room_not_seen,

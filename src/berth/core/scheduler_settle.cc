@@ -213,8 +213,11 @@ void Scheduler::begin_draining(Claim& claim) {
     Server& victim = server(id);
     if (victim.is_place()) continue;  // it ends by itself, and is owed nothing
     if (victim.freed) continue;  // it gives up the rest: what it is owed stands in its row already
-    const bool behind = home_order(rival, server(rival)) < home_order(id, victim);
-    if (victim.wanted == Wanted::off || (victim.wanted == Wanted::on_demand && behind)) continue;
+    const HomeOrder theirs = home_order(rival, server(rival));
+    const HomeOrder own = home_order(id, victim);
+    const bool is_peer = own.group == theirs.group && !server(rival).is_place();  // ADR 0010
+    const bool homeless = victim.wanted == Wanted::on_demand && (is_peer || theirs < own);
+    if (victim.wanted == Wanted::off || homeless) continue;
     const After after =
         std::exchange(victim.skip_next_restore, false) ? After::on_request : After::restore;
     victim.displaced = Displacement{now_, rival, after};

@@ -195,5 +195,31 @@ TEST(Turns, T10_ABatchJobUnderEndlessVideosStartsWithinThePrintedBoundAndNotBefo
   EXPECT_GE(waited, 3 * 60s) << "three classes above its own, one a minute";
 }
 
+TEST(ComingBack, OfTwoLlmsOnDemandTheOneThatWasAskedLastStays) {
+  Config config = card_of_ten(Wanted::on_demand);
+  config.servers[kSd.value].job_class = ServerClass::chat;
+  Driver d(config);
+  for (const ServerId id : {kLlm, kSd}) {
+    const JobId talk = d.ask(id, ServerClass::chat);
+    d.pass(30s);
+    d.end(talk);
+  }
+  EXPECT_FALSE(d.server(kLlm).displaced);
+  d.pass(24h);
+  EXPECT_EQ(d.state(kSd), ServerState::ready);
+  EXPECT_EQ(d.state(kLlm), ServerState::absent);
+}
+
+TEST(ComingBack, AnLlmOnDemandThatLeftForAPictureIsBackUnasked) {
+  Driver d(card_of_ten(Wanted::on_demand));
+  for (const ServerId id : {kLlm, kSd}) {
+    const JobId job = d.ask(id, id == kLlm ? ServerClass::chat : ServerClass::image);
+    d.pass(30s);
+    d.end(job);
+  }
+  d.pass(1h);
+  EXPECT_EQ(d.state(kLlm), ServerState::ready);
+}
+
 }  // namespace
 }  // namespace berth::core

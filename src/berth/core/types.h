@@ -69,11 +69,23 @@ struct Footprint {
   }
 };
 
+/// A share of a pool, an exact rational.
+struct Limit {
+  std::int64_t numerator = 1;
+  std::int64_t denominator = 1;
+
+  bool operator==(const Limit&) const = default;
+};
+
 struct PoolConfig {
   std::string name;
   PoolKind kind = PoolKind::capped;
   Bytes capacity;
   Bytes reserve;
+  /// It is the memory of that pool a second time, where best known footprints stand instead of
+  /// those of the policy: they have to fit, too.
+  std::optional<PoolId> again;
+  std::optional<Limit> limit;  ///< nothing: the policy's
 
   bool operator==(const PoolConfig&) const = default;
 };

@@ -29,13 +29,29 @@ void describe(Archive& archive, Value& value) {
   archive("message", message);
 }
 
+template <class Archive, Like<core::Limit> Value>
+void describe(Archive& archive, Value& value) {
+  auto& [numerator, denominator] = value;
+  archive("numerator", numerator);
+  archive("denominator", denominator);
+}
+
 template <class Archive, Like<core::PoolConfig> Value>
 void describe(Archive& archive, Value& value) {
-  auto& [name, kind, capacity, reserve] = value;
+  auto& [name, kind, capacity, reserve, again, limit] = value;
   archive("name", name);
   archive("kind", kind);
   archive("capacity_bytes", capacity);
   archive("reserve_bytes", reserve);
+  // By its place: while the pools are read, one that comes later has no name yet.
+  std::optional<std::uint32_t> place;
+  if (again) place = again->value;
+  archive("again_place", place);
+  if constexpr (!std::is_const_v<Value>) {
+    again.reset();
+    if (place) again = PoolId{*place};
+  }
+  archive("limit", limit);
 }
 
 template <class Archive, Like<core::ServerConfig> Value>
@@ -155,9 +171,10 @@ void describe(Archive& archive, Value& value) {
 
 template <class Archive, Like<core::EffectResult> Value>
 void describe(Archive& archive, Value& value) {
-  auto& [error, state_restored] = value;
+  auto& [error, state_restored, measured] = value;
   archive("error", error);
   archive("state_restored", state_restored);
+  archive("measured_bytes", measured);
 }
 
 // ---- Events -------------------------------------------------------------------------------------

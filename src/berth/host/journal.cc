@@ -56,7 +56,7 @@ json::array holders_json(const std::vector<core::Holder>& holders, const core::C
   for (const core::Holder& holder : holders) {
     std::int64_t bytes = 0;
     for (const core::PoolShare& share : holder.bytes.shares)
-      bytes += share.bytes.count;
+      bytes += config.pools[share.pool.value].again ? 0 : share.bytes.count;
     json::object each{{"pid", holder.pid}, {"program", holder.program}, {"bytes", bytes}};
     if (holder.server) {
       each["server"] = server_name(config, *holder.server);

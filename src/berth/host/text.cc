@@ -107,8 +107,9 @@ constexpr std::string_view kReasons[] = {
     "held_too_long",
     "foretold",
     "not_in_time",
+    "learned",
 };
-static_assert(std::size(kReasons) == static_cast<std::size_t>(core::Reason::not_in_time) + 1);
+static_assert(std::size(kReasons) == static_cast<std::size_t>(core::Reason::learned) + 1);
 
 }  // namespace
 
@@ -333,6 +334,9 @@ std::string sentence(const core::Announce& decision, const core::Config& config)
       return fmt::format("the row of {} could not be written: {}", server, error_text(decision));
     case core::Reason::needs_more:
       return fmt::format("{} ran out of memory; {} are counted for it from now on", server,
+                         to_text(decision.numbers->need));
+    case core::Reason::learned:
+      return fmt::format("{} was measured; {} are counted for it from now on", server,
                          to_text(decision.numbers->need));
     case core::Reason::foretold:
       return fmt::format("job {} for {} has to wait, about {}{}", decision.job->value, server,

@@ -203,7 +203,10 @@ void Checks::check_barrier(const core::State& state, const core::Claim& claim) {
                          name(victim)));
     }
     const bool ended = victim.value < ground_.ended_at.size();
-    if (ended && ground_.sampled_at < ground_.ended_at[victim.value]) {
+    const bool freed =  // which was enough, also if its process was ended later
+        claim.victims_to == Rung::freed && state.server(victim).config.freed.has_value();
+    const auto& since = freed ? ground_.freed_at : ground_.ended_at;
+    if (ended && ground_.sampled_at < since[victim.value]) {
       broken(fmt::format("I5: {} is started and no sample was taken since {} ended",
                          name(claim.newcomer), name(victim)));
     }

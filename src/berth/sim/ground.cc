@@ -22,7 +22,8 @@ Ground::Ground(const World& from)
       foreign(from.config.pools.size()),
       rows(from.config.servers.size()),
       sampled_at{Duration{0}},
-      ended_at(from.config.servers.size()) {}
+      ended_at(from.config.servers.size()),
+      freed_at(from.config.servers.size()) {}
 
 bool Ground::is_place(ServerId server) const {
   return server.value >= world->config.servers.size();

@@ -48,6 +48,7 @@ struct Ground {
   core::Measured sample;          ///< the newest that was told
   Instant sampled_at;             ///< when it was taken
   std::vector<Instant> ended_at;  ///< the newest exit, or that it was freed, by server
+  std::vector<Instant> freed_at;  ///< that it was freed; it may have ended since
 
   Process* find(ServerId server, Generation generation);
   [[nodiscard]] const Process* find(ServerId server, Generation generation) const;

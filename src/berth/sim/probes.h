@@ -16,7 +16,7 @@ namespace berth::sim {
   X(comes_back) X(start_failed) X(stop_failed) X(exited) X(stopped_by_user) X(started_by_user) \
   X(saved_state_cleared) X(commit_failed) X(recovered_adopted) X(recovered_never_stopped) \
   X(recovered_stopping) X(waits_for_itself) X(needs_more) X(appeared) X(put_out_again) \
-  X(refused_displaced) X(uses_fallback) X(held_too_long) X(foretold) X(not_in_time) \
+  X(refused_displaced) X(uses_fallback) X(held_too_long) X(foretold) X(not_in_time) X(learned) \
   X(queue_full) X(rejected_in_back_off) X(two_claims) X(three_victims) \
   X(return_puts_somebody_out) X(memory_stuck) X(swept) X(start_given_up) X(stale_event) \
   X(user_start_while_displaced) X(user_stop_while_displaced) X(clear_while_displaced) \

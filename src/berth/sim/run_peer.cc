@@ -190,7 +190,7 @@ bool PeerRun::fits(std::uint32_t id, const std::vector<std::uint32_t>& without) 
                                      .foreign = {}};
     // What is too large for the machine is tried alone, as Berth does.
     const bool alone = core::is_oversize(share.bytes, pool, config.policy) && others.count == 0;
-    if (!alone && !core::fits(input, config.policy)) return false;
+    if (!alone && !core::fits(input, core::policy_in(pool, config.policy))) return false;
   }
   return true;
 }

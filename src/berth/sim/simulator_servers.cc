@@ -125,6 +125,7 @@ void Simulator::went_down(const Due& due) {
     } else if (due.frees) {
       was_freed(*process);
     } else {
+      if (world_.measures && process->ready) result.measured = process->bytes;
       end_process(*process);
     }
   } else if (process != nullptr) {  // a sweep ends what kept the memory
@@ -139,6 +140,7 @@ void Simulator::was_freed(Process& process) {
   process.freed = true;
   process.ready = false;
   ground_.note_end(process.server);
+  ground_.freed_at[process.server.value] = ground_.now;
   const bool late = chance(world_.faults.memory_late);
   const Duration in = late ? rng_.between(Duration{10ms}, Duration{5s}) : Duration{0};
   if (!chance(world_.faults.memory_sticks)) give_back(process, in, Bytes{0});

@@ -230,6 +230,7 @@ World make_world(std::uint64_t seed) {
   world.config.policy = make_policy(rng);
   world.streams = make_streams(rng, world.config);
   world.faults = make_faults(rng);
+  world.measures = rng.chance(300);
   world.events_max = rng.between(300, 700);
   return world;
 }

@@ -69,6 +69,7 @@ struct World {
   std::vector<Traits> traits;
   std::vector<Stream> streams;
   Faults faults;
+  bool measures = false;  ///< the host tells what a server held when it leaves
   std::int64_t events_max = 0;  ///< then the faults stop and everything must come to rest
 };
 

@@ -42,6 +42,17 @@ constexpr auto kMigrations = std::to_array<std::string_view>({
       ends_unix_ms INTEGER
     ) STRICT;
     )sql",
+    // 3: what servers were measured to take.
+    R"sql(
+    CREATE TABLE footprint (
+      key TEXT NOT NULL,
+      pool TEXT NOT NULL,
+      bytes INTEGER NOT NULL CHECK (bytes > 0),
+      server TEXT NOT NULL,
+      updated_unix_ms INTEGER NOT NULL,
+      PRIMARY KEY (key, pool)
+    ) STRICT;
+    )sql",
 });
 
 Result<std::int64_t> version_of(Database& database) {

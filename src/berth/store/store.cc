@@ -3,6 +3,7 @@
 
 #include <array>
 #include <chrono>
+#include <iterator>
 #include <limits>
 #include <sstream>
 #include <utility>
@@ -52,6 +53,16 @@ constexpr std::string_view kEndHold = "DELETE FROM hold WHERE job = ?1";
 
 constexpr std::string_view kHolds =
     "SELECT job, holder, servers, exclusive, ends_unix_ms FROM hold ORDER BY job";
+
+constexpr std::string_view kPutFootprint = R"sql(
+    INSERT OR REPLACE INTO footprint (key, pool, bytes, server, updated_unix_ms)
+    VALUES (?1, ?2, ?3, ?4, ?5)
+)sql";
+
+constexpr std::string_view kForgetFootprints = "DELETE FROM footprint WHERE server = ?1 OR ?1 = ''";
+
+constexpr std::string_view kFootprints =
+    "SELECT key, pool, bytes, server FROM footprint ORDER BY server, pool, key";
 
 /// Names of servers have no spaces.
 constexpr char kBetweenNames = ' ';
@@ -213,16 +224,41 @@ Status Store::write(std::span<const Change> changes) {
 }
 
 Status Store::write_one(const Change& change, std::int64_t now_unix_ms) {
-  const std::string_view sql = std::holds_alternative<ServerRow>(change) ? kPut
-                               : std::holds_alternative<HoldRow>(change) ? kPutHold
-                                                                         : kEndHold;
-  Result<Statement> put = database_->prepare(sql);
+  constexpr std::string_view kSql[] = {kPut, kPutHold, kEndHold, kPutFootprint, kForgetFootprints};
+  static_assert(std::size(kSql) == std::variant_size_v<Change>);
+  Result<Statement> put = database_->prepare(kSql[change.index()]);
   if (!put) return fail(put.error());
   if (const auto* row = std::get_if<ServerRow>(&change)) return run_put(*put, *row, now_unix_ms);
   if (const auto* row = std::get_if<HoldRow>(&change)) return run_put(*put, *row);
-  put->bind(1, static_cast<std::int64_t>(std::get<HoldEnded>(change).job));
+  if (const auto* ended = std::get_if<HoldEnded>(&change))
+    put->bind(1, static_cast<std::int64_t>(ended->job));
+  if (const auto* forgotten = std::get_if<FootprintsForgotten>(&change))
+    put->bind(1, forgotten->server);
+  if (const auto* row = std::get_if<FootprintRow>(&change)) {
+    put->bind(1, row->key);
+    put->bind(2, row->pool);
+    put->bind(3, row->bytes);
+    put->bind(4, row->server);
+    put->bind(5, now_unix_ms);
+  }
   if (const Result<bool> stepped = put->step(); !stepped) return fail(stepped.error());
   return {};
+}
+
+Result<std::vector<FootprintRow>> Store::footprints() {
+  if (broken_) return fail(*broken_);
+  Result<Statement> found = database_->prepare(kFootprints);
+  if (!found) return fail(found.error());
+  std::vector<FootprintRow> rows;
+  for (;;) {
+    const Result<bool> has_row = found->step();
+    if (!has_row) return fail(has_row.error());
+    if (!*has_row) return rows;
+    rows.push_back({.key = found->text(0),
+                    .pool = found->text(1),
+                    .bytes = found->integer(2),
+                    .server = found->text(3)});
+  }
 }
 
 Result<std::vector<HoldRow>> Store::holds() {

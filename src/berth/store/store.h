@@ -55,8 +55,23 @@ struct HoldEnded {
   std::uint64_t job = 0;
 };
 
+/// The most that a server was measured to take in one pool.
+struct FootprintRow {
+  std::string key;  ///< model, program and the arguments that matter
+  std::string pool;
+  std::int64_t bytes = 0;
+  std::string server;  ///< its name then, for people
+
+  bool operator==(const FootprintRow&) const = default;
+};
+
+/// What was measured of the servers with that name is not believed any more; "" = of all.
+struct FootprintsForgotten {
+  std::string server;
+};
+
 /// Something to be written: a row over the one of the same name or number, or its end.
-using Change = std::variant<ServerRow, HoldRow, HoldEnded>;
+using Change = std::variant<ServerRow, HoldRow, HoldEnded, FootprintRow, FootprintsForgotten>;
 
 /// The names that stand in the database. Do not change them; they are stored.
 std::string_view stored_name(core::Wanted wanted);
@@ -91,6 +106,9 @@ class Store {
   /// Returns every hold, by number.
   /// Errors: io.
   Result<std::vector<HoldRow>> holds();
+  /// Returns every footprint, by server and pool.
+  /// Errors: io.
+  Result<std::vector<FootprintRow>> footprints();
 
   /// Counts the transactions that were committed by put(), each at least one fsync.
   [[nodiscard]] std::uint64_t transactions() const { return transactions_; }

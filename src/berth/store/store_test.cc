@@ -92,6 +92,21 @@ TEST_F(StoreTest, AHoldSurvivesReopeningUntilItHasEnded) {
   EXPECT_THAT(open().holds().value(), ElementsAre(day));
 }
 
+TEST_F(StoreTest, AFootprintSurvivesReopeningAndIsReplacedByANewerOne) {
+  const FootprintRow first{.key = "m -c 4096", .pool = "ram", .bytes = 300, .server = "chat"};
+  const FootprintRow other{.key = "sd", .pool = "ram", .bytes = 700, .server = "image"};
+  FootprintRow more = first;
+  more.bytes = 350;
+  ASSERT_TRUE(open().put(std::vector<Change>{first, other}));
+  ASSERT_TRUE(open().put(std::vector<Change>{more}));
+  EXPECT_THAT(open().footprints().value(), ElementsAre(more, other));
+
+  ASSERT_TRUE(open().put(std::vector<Change>{FootprintsForgotten{"chat"}}));
+  EXPECT_THAT(open().footprints().value(), ElementsAre(other));
+  ASSERT_TRUE(open().put(std::vector<Change>{FootprintsForgotten{""}}));
+  EXPECT_THAT(open().footprints().value(), IsEmpty());
+}
+
 TEST_F(StoreTest, ManyRowsAreOneTransaction) {
   Store store = open();
 
@@ -167,7 +182,7 @@ TEST_F(StoreTest, ADatabaseOfANewerBerthIsRefused) {
   ASSERT_FALSE(store);
   EXPECT_EQ(store.error(),
             (Error{ErrorCode::conflict, "the database " + path_ +
-                                            " is of version 99, this Berth knows up to 2; install "
+                                            " is of version 99, this Berth knows up to 3; install "
                                             "the newer Berth again, or use another state "
                                             "directory"}));
 }

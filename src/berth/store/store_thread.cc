@@ -26,9 +26,10 @@ namespace {
 std::string what(const Change& change) {
   if (const auto* row = std::get_if<ServerRow>(&change))
     return fmt::format("row of \"{}\"", row->name);
-  const auto* hold = std::get_if<HoldRow>(&change);
-  return fmt::format("{} of hold {}", hold != nullptr ? "row" : "end",
-                     hold != nullptr ? hold->job : std::get<HoldEnded>(change).job);
+  if (const auto* hold = std::get_if<HoldRow>(&change)) return fmt::format("hold {}", hold->job);
+  if (const auto* ended = std::get_if<HoldEnded>(&change))
+    return fmt::format("end of hold {}", ended->job);
+  return "footprint of a server";
 }
 
 }  // namespace
