@@ -324,7 +324,10 @@ void Checks::check_victim(const core::State& state, const core::Claim& claim,
       }
     }
   }
-  if (victim.wanted != Wanted::on && !ahead) return;  // not displaced, just absent
+  // Not displaced, just absent: it stands behind, or is on demand like one of its kind.
+  const bool peer = std::get<1>(home(state, move.server)) == std::get<1>(home(state, rival)) &&
+                    state.server(rival).kind == core::JobKind::request;
+  if (victim.wanted != Wanted::on && (peer || !ahead)) return;
   const std::optional<core::Row>& row = ground_.rows[move.server.value];
   if (!row || (!row->displaced && row->wanted != Wanted::on)) {
     broken(fmt::format("commit: {} is stopped before its displacement is written", who));
