@@ -190,5 +190,30 @@ TEST(Rule8, AVictimThatLoadsAgainBeforeItsMemoryWasSeenFreeIsNotTakenForGone) {
   EXPECT_TRUE(d.running(film));
 }
 
+TEST(Freed, AVictimThatIsEndedSinceItKeptItsMemoryIsGoneBeforeItsRivalStarts) {
+  Config config = card_with_a_freeable_one();
+  config.servers[kLlm.value].wanted = Wanted::on_demand;
+  config.servers[kLlm.value].footprint = bytes(2_GiB);
+  config.servers.push_back({.name = "video", .job_class = video, .footprint = bytes(9_GiB)});
+  Driver d(config);
+  for (const ServerId id : {kLlm, kSd}) {
+    const JobId job = d.ask(id, id == kLlm ? chat : image);
+    d.pass(10s);
+    d.end(job);
+  }
+  d.pass(1h);
+  d.forget_story();
+  d.behaviour(kSd).frees_nothing = true;
+  d.behaviour(kLlm).stop = 3s;
+  d.ask(ServerId{2}, video);
+  d.pass(4100ms);  // not given back within 3 s of being freed: its process is being ended
+  ASSERT_THAT(d.story(), ElementsAre("down llm", "free sd", "down sd"));
+  d.behaviour(kSd).freed = true;  // it gives its models back at last, and lives on for a while
+  d.pass(800ms);
+  EXPECT_THAT(d.story(), testing::Not(testing::Contains("up video")));
+  d.pass(200ms);
+  EXPECT_THAT(d.story(), testing::Contains("up video"));
+}
+
 }  // namespace
 }  // namespace berth::core

@@ -70,7 +70,10 @@ std::vector<Holder> leftovers(const State& state) {
 
 bool Scheduler::advance_barrier(Claim& claim) {
   if (last_sample_ <= claim.barrier_since) return false;  // none since the victims were gone
-  bool room = fits_now(state_, claim);
+  const bool swept = std::any_of(claim.victims.begin(), claim.victims.end(), [this](ServerId id) {
+    return server(id).state == ServerState::stopping;
+  });
+  bool room = fits_now(state_, claim) && !swept;
   bool by_release = false;
   for (const PoolShare& share : claim.need.shares) {
     const PoolSample& sample = state_.sample[share.pool.value];
