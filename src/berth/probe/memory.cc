@@ -2,98 +2,18 @@
 #include "berth/probe/memory.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <memory>
-#include <optional>
 #include <system_error>
+
+#include "berth/probe/proc_text.h"
 
 namespace berth::probe {
 namespace {
-
-/// A file of /proc as it was read, or the errno.
-struct Text {
-  std::string text;
-  int error_number = 0;
-};
-
-Text read_text(const std::string& path) {
-  Text result;
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return {.text = {}, .error_number = errno};
-  char block[4096];
-  ssize_t count = 0;
-  while ((count = ::read(file, block, sizeof block)) != 0) {
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) break;
-    result.text.append(block, static_cast<std::size_t>(count));
-  }
-  if (count < 0) result.error_number = errno;
-  ::close(file);
-  return result;
-}
-
-std::string path_of(pid_t pid, const char* file) {
-  return fmt::format("/proc/{}/{}", pid, file);
-}
-
-template <class Number>
-std::optional<Number> number_from(std::string_view text) {
-  Number number = 0;
-  const char* const end = text.data() + text.size();
-  const auto result = std::from_chars(text.data(), end, number);
-  if (result.ec != std::errc() || result.ptr != end) return std::nullopt;
-  return number;
-}
-
-/// Splits at blanks; at most `fields_max` fields.
-std::vector<std::string_view> split(std::string_view text, std::size_t fields_max) {
-  std::vector<std::string_view> fields;
-  while (fields.size() < fields_max) {
-    const std::size_t begin = text.find_first_not_of(" \n");
-    if (begin == std::string_view::npos) break;
-    text.remove_prefix(begin);
-    const std::size_t end = std::min(text.find_first_of(" \n"), text.size());
-    fields.push_back(text.substr(0, end));
-    text.remove_prefix(end);
-  }
-  return fields;
-}
-
-/// Returns the value of a line "Name:   123 kB".
-Result<Bytes> value_of(std::string_view text, std::string_view name) {
-  const std::string label = fmt::format("{}:", name);
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (!line.starts_with(label)) continue;
-    const auto fields = split(line.substr(label.size()), 2);
-    const auto kib = fields.empty() ? std::nullopt : number_from<std::int64_t>(fields[0]);
-    if (!kib || fields.size() < 2 || fields[1] != "kB") break;
-    return Bytes{*kib * 1024};
-  }
-  return fail(ErrorCode::io, fmt::format("the kernel's text has no line \"{} ... kB\"", label));
-}
-
-/// Returns the process, or nothing if it is gone.
-Result<std::optional<ProcessStat>> read_stat(pid_t pid) {
-  const Text file = read_text(path_of(pid, "stat"));
-  if (file.error_number == ENOENT || file.error_number == ESRCH)
-    return std::optional<ProcessStat>();
-  if (file.error_number != 0) {
-    return fail(ErrorCode::io, fmt::format("cannot read {}: {}", path_of(pid, "stat"),
-                                           std::generic_category().message(file.error_number)));
-  }
-  Result<ProcessStat> stat = parse_stat(file.text);
-  if (!stat) return fail(stat.error());
-  return std::optional<ProcessStat>(std::move(*stat));
-}
 
 bool is_dead(const ProcessStat& stat) {
   return stat.state == 'Z' || stat.state == 'X';
@@ -113,6 +33,7 @@ Result<std::optional<ProcessMemory>> read_memory(const ProcessStat& stat) {
                        .session = stat.session,
                        .program = stat.program,
                        .tag = {},
+                       .cpu_ticks = stat.cpu_ticks,
                        .pss = {},
                        .pss_anon_shmem = {}};
   if (is_dead(stat)) return std::optional(memory);  // 1
@@ -182,6 +103,19 @@ Result<std::vector<Member>> find_members(std::span<const pid_t> sessions,
 
 }  // namespace
 
+Result<std::optional<ProcessStat>> read_stat(pid_t pid) {
+  const Text file = read_text(path_of(pid, "stat"));
+  if (file.error_number == ENOENT || file.error_number == ESRCH)
+    return std::optional<ProcessStat>();
+  if (file.error_number != 0) {
+    return fail(ErrorCode::io, fmt::format("cannot read {}: {}", path_of(pid, "stat"),
+                                           std::generic_category().message(file.error_number)));
+  }
+  Result<ProcessStat> stat = parse_stat(file.text);
+  if (!stat) return fail(stat.error());
+  return std::optional<ProcessStat>(std::move(*stat));
+}
+
 std::string find_tag(std::string_view environment, std::span<const std::string> tags) {
   while (!environment.empty()) {
     const std::size_t end = std::min(environment.find('\0'), environment.size());
@@ -221,6 +155,8 @@ Result<ProcessStat> parse_stat(std::string_view text) {
   // Positions behind the program's name, which may itself hold blanks and parentheses.
   constexpr std::size_t kState = 0;
   constexpr std::size_t kSession = 3;
+  constexpr std::size_t kUserTicks = 11;
+  constexpr std::size_t kSystemTicks = 12;
   constexpr std::size_t kStartTime = 19;
   const std::size_t open = text.find(" (");
   const std::size_t close = text.rfind(") ");
@@ -232,14 +168,17 @@ Result<ProcessStat> parse_stat(std::string_view text) {
   const auto pid = number_from<pid_t>(text.substr(0, open));
   const auto session = number_from<pid_t>(fields[kSession]);
   const auto start_time = number_from<std::uint64_t>(fields[kStartTime]);
-  if (!pid || !session || !start_time) {
-    return fail(ErrorCode::io, "a process's stat has no pid, session or start time");
+  const auto user = number_from<std::uint64_t>(fields[kUserTicks]);
+  const auto system = number_from<std::uint64_t>(fields[kSystemTicks]);
+  if (!pid || !session || !start_time || !user || !system) {
+    return fail(ErrorCode::io, "a process's stat has no pid, session, start time or CPU time");
   }
   return ProcessStat{.pid = *pid,
                      .program = std::string(text.substr(open + 2, close - open - 2)),
                      .state = fields[kState].front(),
                      .session = *session,
-                     .start_time = *start_time};
+                     .start_time = *start_time,
+                     .cpu_ticks = *user + *system};
 }
 
 Result<Rollup> parse_smaps_rollup(std::string_view text) {

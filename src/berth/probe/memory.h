@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,10 +21,11 @@ struct ProcessMemory {
   pid_t pid = 0;
   std::uint64_t start_time = 0;  ///< clock ticks since boot
   pid_t session = 0;
-  std::string program;   ///< the kernel's name of it, 15 bytes at most
-  std::string tag;       ///< "" if its session is one of those asked for
-  Bytes pss;             ///< all of it, mapped weights included
-  Bytes pss_anon_shmem;  ///< the part that MemAvailable sees
+  std::string program;          ///< the kernel's name of it, 15 bytes at most
+  std::string tag;              ///< "" if its session is one of those asked for
+  std::uint64_t cpu_ticks = 0;  ///< CPU time since its start, sysconf(_SC_CLK_TCK) a second
+  Bytes pss;                    ///< all of it, mapped weights included
+  Bytes pss_anon_shmem;         ///< the part that MemAvailable sees
 
   bool operator==(const ProcessMemory&) const = default;
 };
@@ -57,9 +59,13 @@ struct ProcessStat {
   char state = '?';
   pid_t session = 0;
   std::uint64_t start_time = 0;
+  std::uint64_t cpu_ticks = 0;  ///< in user and in system mode
 
   bool operator==(const ProcessStat&) const = default;
 };
+
+/// Returns the process, or nothing if it is gone. Errors: io.
+Result<std::optional<ProcessStat>> read_stat(pid_t pid);
 
 struct Rollup {
   Bytes pss;

@@ -70,6 +70,14 @@ TEST(Stat, ThatIsCutOffIsAnError) {
   EXPECT_FALSE(parse_stat(kStat.substr(0, 60)));
 }
 
+TEST(Stat, CpuTimeIsThatInUserAndInSystemMode) {
+  std::string text(kStat);
+  text.replace(text.find("98 0 0 0 0 0"), 12, "98 0 0 0 30 4");
+  const Result<ProcessStat> stat = parse_stat(text);
+  ASSERT_TRUE(stat);
+  EXPECT_EQ(stat->cpu_ticks, 34u);
+}
+
 TEST(MemInfo, IsReadInBytes) {
   const Result<HostMemory> host = parse_meminfo(
       "MemTotal:       24683656 kB\nMemFree:        24488020 kB\nMemAvailable:   24423736 kB\n");
