@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "berth/core/foreign.h"
 #include "berth/core/planner.h"
 #include "berth/core/rehearsal.h"
 #include "berth/core/turns.h"
@@ -45,11 +46,6 @@ Blocker blocker_of(const State& state, const Claim& claim, Instant now) {
   return {.reason = WaitReason::moving, .server = claim.newcomer};
 }
 
-bool has_plan(const State& state, ServerId newcomer, Instant now) {
-  const Plan plan = plan_for_job(state, newcomer, now);
-  return plan.verdict == Verdict::fits || plan.verdict == Verdict::offload;
-}
-
 /// Who stays whatever waits: pinned, held or leased.
 std::optional<Blocker> keeper_in_the_way(const State& state, ServerId id, Instant now) {
   const auto keeper = keeper_of_place(state, id, state.server(id).queue.front().job_class, now);
@@ -59,17 +55,6 @@ std::optional<Blocker> keeper_in_the_way(const State& state, ServerId id, Instan
                             : stays.held_by  ? WaitReason::hold
                                              : WaitReason::pin;
   return Blocker{.reason = reason, .server = keeper, .until = stays.until};
-}
-
-/// The pool whose foreign use, if it were not there, would leave a plan.
-std::optional<PoolSample> foreign_in_the_way(State state, ServerId newcomer, Instant now) {
-  std::optional<PoolSample> most;
-  for (PoolSample& sample : state.sample) {
-    if (state.server(newcomer).config.footprint.in(sample.pool).count == 0) continue;
-    if (sample.foreign.count > (most ? most->foreign.count : 0)) most = sample;
-    sample.foreign = {};
-  }
-  return most && has_plan(state, newcomer, now) ? most : std::nullopt;
 }
 
 /// No claim is its own: somebody else's comes first, or there is no plan at all.
@@ -256,8 +241,7 @@ std::string to_text(const Blocker& blocker, const State& state, Instant now) {
     case WaitReason::lease:
       return name + more;
     case WaitReason::foreign_use:
-      return fmt::format("{} of pool \"{}\" are used by others", berth::to_text(blocker.bytes),
-                         state.config.pools[blocker.pool->value].name);
+      return foreign_text(state, *blocker.pool);
     case WaitReason::back_off:
       return fmt::format("{} failed and is tried again{}", name, more);
     case WaitReason::unkillable:

@@ -37,6 +37,7 @@ Instant end_of(Instant since, Duration learned, Instant now) {
 
 Rehearsal::Rehearsal(Scheduler copy, Instant now, Pace pace, std::int64_t steps_max)
     : scheduler_(std::move(copy)), now_(now), pace_(std::move(pace)), steps_max_(steps_max) {
+  scheduler_.trust_samples();
   const Scheduler::Pending pending = scheduler_.pending();
   wake_ = pending.wake;
   sample_ = pending.sample;

@@ -323,6 +323,7 @@ void Scheduler::on(const Measured& event) {
   sample_.reset();
   if (event.error) return;  // it says nothing; the deadlines go on
   last_sample_ = event.effect;
+  seen_at_ = now_;
   for (const PoolSample& sample : event.pools)
     state_.sample.at(sample.pool.value) = sample;
   state_.holders = event.holders;

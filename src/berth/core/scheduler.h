@@ -35,6 +35,9 @@ class Scheduler {
     return pending;
   }
 
+  /// For a copy that is run ahead: foreign use stays what it is, so nobody has to look for it.
+  void trust_samples() { trusts_samples_ = true; }
+
  private:
   // Events (scheduler.cc).
   void on(const JobArrived& event);
@@ -83,6 +86,7 @@ class Scheduler {
   void meet_displacement(JobId id, const Foretold& foretold);
   void send_to_fallback(JobId id, ServerId fallback);
   bool refuse_held_too_long();
+  [[nodiscard]] Announce why_too_long(const Waiting& job) const;
 
   // Settling: what follows from the state, until nothing follows any more (scheduler_settle.cc).
   void settle();
@@ -110,6 +114,8 @@ class Scheduler {
   void fall(const Claim& claim);  ///< before the first signal
   void fail(const Claim& claim, const Error& error, Reason reason);
   void sample_if_needed();
+  bool must_look(const Footprint& need);
+  [[nodiscard]] bool others_took_place(const Claim& claim) const;
   [[nodiscard]] bool foreign_may_block() const;
   void expire_releases();
   void set_wake();
@@ -137,6 +143,9 @@ class Scheduler {
   Instant sample_asked_;                ///< when it was asked for
   EffectId last_sample_;                ///< the newest Measure that told something
   std::optional<Instant> next_sample_;  ///< not before this
+  std::optional<Instant> seen_at_;      ///< when the newest Measure that told something came
+  bool look_ = false;                   ///< something waits for a Measure
+  bool trusts_samples_ = false;
 };
 
 }  // namespace berth::core

@@ -160,6 +160,27 @@ bool Scheduler::foreign_may_block() const {
   });
 }
 
+/// Others use the pool too, and the newest sample is old: what they hold is looked at before a
+/// place there is promised. Nothing is promised while the probe says nothing.
+bool Scheduler::must_look(const Footprint& need) {
+  const bool shared =
+      std::any_of(need.shares.begin(), need.shares.end(), [&](const PoolShare& share) {
+        return share.bytes.count > 0 &&
+               state_.config.pools[share.pool.value].kind != PoolKind::capped;
+      });
+  const bool fresh = trusts_samples_ || (seen_at_ && now_ - *seen_at_ <= kForeignInterval);
+  look_ = look_ || (shared && !fresh);
+  return shared && !fresh;
+}
+
+bool Scheduler::others_took_place(const Claim& claim) const {
+  const bool used =
+      std::any_of(claim.need.shares.begin(), claim.need.shares.end(), [&](const PoolShare& share) {
+        return share.bytes.count > 0 && state_.sample[share.pool.value].foreign.count > 0;
+      });
+  return used && !fits_now(state_, claim);
+}
+
 void Scheduler::sample_if_needed() {
   const bool barrier =
       std::any_of(state_.claims.begin(), state_.claims.end(),
@@ -167,8 +188,9 @@ void Scheduler::sample_if_needed() {
   const bool going =
       state_.ledger.any(EntryState::releasing) || state_.ledger.any(EntryState::stuck);
   const bool foreign = foreign_may_block();
-  if (!barrier && !going && !foreign) next_sample_.reset();
-  if ((!barrier && !going && !foreign) || sample_) return;
+  const bool needed = barrier || going || foreign || look_;
+  if (!needed) next_sample_.reset();
+  if (!needed || sample_) return;
   if (next_sample_ && *next_sample_ > now_) return;
   sample_ = next_effect();
   sample_asked_ = now_;

@@ -69,6 +69,7 @@ class Driver {
   bool samples_fail = false;
   bool leases_keep_memory = false;  ///< a child of the holder outlives it
   Bytes foreign;
+  std::vector<Holder> foreign_holders;
 
   JobId ask(ServerId server, ServerClass job_class, std::optional<JobId> parent = std::nullopt) {
     const JobId job{++last_job_};
@@ -247,6 +248,7 @@ class Driver {
       measured.holders.push_back({500, "tool", grant.server, grant.generation, held});
       pool.free -= held.in(PoolId{0});
     }
+    measured.holders.insert(measured.holders.end(), foreign_holders.begin(), foreign_holders.end());
     measured.pools.push_back(pool);
     return measured;
   }

@@ -4,8 +4,10 @@
 
 #include <fmt/format.h>
 
+#include "berth/core/foreign.h"
 #include "berth/core/foretell.h"
 #include "berth/core/holding.h"
+#include "berth/core/planner.h"
 #include "berth/core/scheduler.h"
 
 namespace berth::core {
@@ -87,17 +89,34 @@ void Scheduler::send_to_fallback(JobId id, ServerId fallback) {
       .reason = Reason::uses_fallback, .server = job.asked, .victims = {fallback}, .job = id});
 }
 
+/// What a request is told that waited for too long, and who holds its memory, where others do.
+Announce Scheduler::why_too_long(const Waiting& job) const {
+  const ServerId id = state_.jobs.at(job.id).server;
+  Announce announce{.reason = Reason::held_too_long, .server = id, .job = job.id};
+  const std::string waited =
+      fmt::format("server \"{}\" could not take the request within max_hold ({})",
+                  server(id).config.name, to_text(*job.hold_until - job.arrived));
+  const bool absent = server(id).state == ServerState::absent && !in_a_claim(state_, id);
+  const auto foreign = absent ? foreign_in_the_way(state_, id, now_) : std::nullopt;
+  if (foreign) {
+    announce.holders = others_in(state_, foreign->pool);
+    announce.error = Error{ErrorCode::memory_not_released,
+                           fmt::format("{}: {}; stop such a program, or ask for a smaller model",
+                                       waited, foreign_text(state_, foreign->pool))};
+  } else {
+    announce.error =
+        Error{ErrorCode::held_too_long, fmt::format("{}; `berth explain` says why", waited)};
+  }
+  return announce;
+}
+
 /// All at once: a step for each would make a long queue look like a livelock.
 bool Scheduler::refuse_held_too_long() {
   const std::vector<Waiting> late = held_too_long(state_, now_);
   for (const Waiting& job : late) {
-    const ServerId id = state_.jobs.at(job.id).server;
-    const Error error{
-        ErrorCode::held_too_long,
-        fmt::format("server \"{}\" could not take the request within max_hold ({}); `berth "
-                    "explain` says why",
-                    server(id).config.name, to_text(*job.hold_until - job.arrived))};
-    emit(Announce{.reason = Reason::held_too_long, .server = id, .job = job.id, .error = error});
+    Announce announce = why_too_long(job);
+    const Error error = *announce.error;
+    emit(std::move(announce));
     reject(job.id, error);
   }
   return !late.empty();

@@ -30,6 +30,7 @@ bool as_large_as_any(const Footprint& need, const std::vector<Footprint>& blocke
 }  // namespace
 
 void Scheduler::settle() {
+  look_ = false;
   expire_releases();
   for (Server& each : state_.servers) {  // back-off is over
     const bool again = each.state == ServerState::failed && each.retry_at <= now_ && each.retry_at;
@@ -296,6 +297,11 @@ bool Scheduler::advance_draining(Claim& claim) {
     return drained && written && each.state != ServerState::starting;
   });
   if (!ready || (claim.sample_before && sample_ == claim.sample_before)) return false;
+  if (must_look(claim.need)) return false;
+  if (others_took_place(claim)) {  // since the plan was made: nobody is put out for nothing
+    fall(claim);
+    return true;
+  }
   claim.first_signal = now_;
   claim.phase = ClaimPhase::stopping;
   for (const ServerId id : claim.victims) {
@@ -450,6 +456,7 @@ bool Scheduler::claim_jobs() {
       if (!taken && !kept_out) blocked.push_back(need);
       continue;
     }
+    if (must_look(plan.claim.need)) return false;  // no lower rank passes meanwhile
     const Reason reason = plan.claim.oversize                ? Reason::oversize
                           : plan.verdict == Verdict::offload ? Reason::offload
                                                              : Reason::fits;
@@ -467,6 +474,7 @@ bool Scheduler::claim_jobs() {
 /// Rule 5: an owed server returns when no waiting job can be helped (claim_jobs came first), if it
 /// fits or those it puts out have been idle for `linger` and stand behind it.
 bool Scheduler::claim_returns() {
+  if (look_) return false;  // for somebody who waits
   std::vector<ServerId> owed;
   for (std::uint32_t i = 0; i < state_.servers.size(); ++i) {
     const Server& each = state_.servers[i];
@@ -485,6 +493,7 @@ bool Scheduler::claim_returns() {
     if (taken || is_promised_soon(need)) continue;
     const Plan plan = plan_return(state_, id, now_);
     if (plan.verdict != Verdict::fits && plan.verdict != Verdict::offload) continue;
+    if (must_look(plan.claim.need)) return false;
     emit(Announce{.reason = Reason::comes_back,
                   .server = id,
                   .victims = plan.claim.victims,

@@ -8,6 +8,8 @@
 #include <fmt/format.h>
 
 #include "berth/base/assert.h"
+#include "berth/core/admission.h"
+#include "berth/core/foreign.h"
 #include "berth/core/planted.h"
 
 namespace berth::core {
@@ -142,9 +144,15 @@ std::string hindrance_of(const State& state, ServerId rival, ServerId server) {
   }
   if (!longest_job(each.config)) return fmt::format("jobs of server \"{}\" have no limit", name);
   for (const PoolSample& sample : state.sample) {
-    if (sample.foreign.count == 0 || each.config.footprint.in(sample.pool).count == 0) continue;
-    return fmt::format("{} of pool \"{}\" are used by others", to_text(sample.foreign),
-                       state.config.pools[sample.pool.value].name);
+    const Bytes need = each.config.footprint.in(sample.pool);
+    const PoolConfig& pool = state.config.pools[sample.pool.value];
+    const AdmissionInput alone{.need = need,
+                               .reserve = pool.reserve,
+                               .capacity = sample.capacity,
+                               .foreign = sample.foreign};
+    const bool free = sample.foreign.count == 0 || need.count == 0;
+    if (free || is_oversize(need, pool, state.config.policy)) continue;
+    if (!fits(alone, state.config.policy)) return foreign_text(state, sample.pool);
   }
   for (const JobId job : each.running) {
     const bool waits = std::any_of(state.jobs.begin(), state.jobs.end(),
