@@ -60,7 +60,8 @@ TEST(ConfigErrors, NameUnknownKeysAndTheNearestKnownOne) {
               {{"aging = \"1s\"", R"(1: [policy] has no key "aging"; write "ageing")"}});
   expect_said(
       kChat + kPool,
-      {{"size = 1", R"(1: [pool.ram] has no key "size"; write "kind", "capacity" or "reserve")"}});
+      {{"size = 1",
+        R"(1: [pool.ram] has no key "size"; write "kind", "capacity", "device" or "reserve")"}});
 }
 
 TEST(ConfigErrors, DoNotAskForAKeyThatIsOnlyMisspelt) {
@@ -78,7 +79,7 @@ TEST(ConfigErrors, AskForWhatIsMissing) {
             "f.toml:2:1: server is a table; write a section for every server, for example "
             "[server.chat]");
   EXPECT_EQ(said("[pool.ram]\n[server.chat]\nkind = \"llama-server\"\n[server.image]\n"),
-            "f.toml:1:7: [pool.ram] lacks the key \"kind\"; write for example kind = \"capped\"\n"
+            "f.toml:1:7: [pool.ram] lacks the key \"kind\"; write for example kind = \"host\"\n"
             "f.toml:1:7: [pool.ram] lacks the key \"capacity\"; write for example capacity = "
             "\"16GiB\"\n"
             "f.toml:2:9: [server.chat] lacks the key \"model\"; write for example model = "
@@ -108,11 +109,25 @@ TEST(ConfigErrors, SayWhatAnAddressIs) {
 }
 
 TEST(ConfigErrors, SayWhatAPoolIs) {
+  expect_said(kChat + "[pool.ram]\ncapacity = \"1GiB\"\n",
+              {{"kind = \"disk\"", R"(8: kind is "disk"; write "device", "host" or "capped")"},
+               {"kind = 1", R"(8: kind is 1; write "device", "host" or "capped")"},
+               {"kind = [1]", R"(8: kind is a list; write "device", "host" or "capped")"}});
   expect_said(
-      kChat + "[pool.ram]\ncapacity = \"1GiB\"\n",
-      {{"kind = \"device\"", R"(8: kind is "device"; write "capped", the only kind so far)"},
-       {"kind = \"host\"", R"(8: kind is "host"; write "capped", the only kind so far)"},
-       {"kind = 1", R"(8: kind is 1; write "capped", the only kind so far)"}});
+      kChat + "[pool.ram]\nkind = \"host\"\n",
+      {{"capacity = \"1GiB\"",
+        "1: capacity: how much there is of it is read from the machine; leave the key out, "
+        "or set reserve to keep a part free"},
+       {"device = 0", "1: device: only a pool of kind \"device\" is a GPU; leave the key out"},
+       {"[pool.memory]\nkind = \"host\"",
+        "7: ram and memory are both of kind \"host\", and the machine has its memory once; "
+        "leave one of them out"}});
+  const std::string gpu =
+      "; write a number from 0 to 63, or the GPU's UUID as `nvidia-smi -L` shows it";
+  expect_said(kChat + "[pool.vram]\nkind = \"device\"\n",
+              {{"device = 64", "10: device is 64" + gpu},
+               {"device = -1", "10: device is -1" + gpu},
+               {"device = \"cuda:0\"", "10: device is \"cuda:0\"" + gpu}});
   expect_said(
       kChat + "[pool.ram]\nkind = \"capped\"\n",
       {{"capacity = \"1 gig\"",
@@ -397,7 +412,7 @@ kind = "sd"
 [policy]
 limit = 2
 [pool.ram]
-kind = "device"
+kind = "disk"
 capacity = "lots"
 )"),
       R"(f.toml:1:10: listen is "8700"; write an IP address and a port, for example "127.0.0.1:8700"
@@ -406,7 +421,7 @@ f.toml:4:8: port is 99999; write a whole number from 0 to 65535
 f.toml:5:11: context is "big"; write a whole number from 16 to 268435456
 f.toml:7:8: kind is "sd"; write "llama-server" or "sd-server"
 f.toml:9:9: limit is 2; write a fraction above 0 and up to 1, for example "3/4" or 0.75
-f.toml:11:8: kind is "device"; write "capped", the only kind so far
+f.toml:11:8: kind is "disk"; write "device", "host" or "capped"
 f.toml:12:12: capacity: "lots" is not an amount of memory; )"
       "write for example 8GB (10^9), 8GiB (2^30), 512MiB or a number of bytes");
 }

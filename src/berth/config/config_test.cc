@@ -88,6 +88,7 @@ Config fifteen_lines() {
   config.state_dir = "/home/ann/.local/state/berth";
   config.max_hold = 285s;
   config.core.pools = {{"ram", core::PoolKind::capped, 1_GiB, Bytes{0}}};
+  config.pools = {{"0"}};
   config.core.servers = {chat, image};
   config.servers = {{"chat", llama, 8080, true}, {"image", sd, 8081, true}};
   return config;
@@ -389,6 +390,23 @@ TEST(Config, AKindHasItsNameInTheFile) {
 
   EXPECT_EQ(kind_name(config.servers.at(0)), "llama-server");
   EXPECT_EQ(kind_name(config.servers.at(1)), "sd-server");
+}
+
+TEST(Config, PoolsOfTheMachineHaveNoCapacityOfTheirOwn) {
+  std::string text(kFifteenLines);
+  text.replace(text.find("[pool.ram]"), text.find("[server.chat]") - text.find("[pool.ram]"),
+               "[pool.\"gpu0.vram\"]\nkind = \"device\"\nreserve = \"300MiB\"\n"
+               "[pool.\"gpu1.vram\"]\nkind = \"device\"\ndevice = 1\n"
+               "[pool.\"gpu2.vram\"]\nkind = \"device\"\ndevice = \"GPU-8f6a\"\n"
+               "[pool.ram]\nkind = \"host\"\n");
+  const Config config = read(text);
+  EXPECT_THAT(config.core.pools,
+              ElementsAre(core::PoolConfig{"gpu0.vram", core::PoolKind::device, Bytes{}, 300_MiB},
+                          core::PoolConfig{"gpu1.vram", core::PoolKind::device, Bytes{}, Bytes{}},
+                          core::PoolConfig{"gpu2.vram", core::PoolKind::device, Bytes{}, Bytes{}},
+                          core::PoolConfig{"ram", core::PoolKind::host, Bytes{}, Bytes{}}));
+  EXPECT_THAT(config.pools, ElementsAre(PoolOptions{"0"}, PoolOptions{"1"}, PoolOptions{"GPU-8f6a"},
+                                        PoolOptions{"0"}));
 }
 
 }  // namespace

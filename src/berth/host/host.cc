@@ -20,8 +20,6 @@ namespace berth::host {
 namespace {
 
 constexpr std::size_t kRecordsMax = 4096;
-/// The kernel answers a read of /proc in milliseconds; a process in D state can hold it up.
-constexpr Duration kProbeDeadline = 5s;
 
 }  // namespace
 
@@ -124,6 +122,7 @@ Task<Status> HostImpl::freeze_launch(ServerId server, core::Row row) {
     auto fresh = co_await slot.adapter->launch_spec();
     if (!fresh) co_return fail(fresh.error());
     slot.launch = *fresh;
+    show_devices(server, slot.launch);
   }
   slot.launch_generation = row.generation;
   co_return Status{};
@@ -305,135 +304,6 @@ void HostImpl::take(const core::Announce& action) {
   if (action.reason == core::Reason::comes_back && !action.victims.empty()) {
     step("linger_over", action.victims.front(), "it was idle long enough");
   }
-}
-
-// ---- Memory -------------------------------------------------------------------------------------
-
-void HostImpl::take(const core::Measure& action) {
-  spawn(executor_, measure(action.effect));
-}
-
-Task<void> HostImpl::measure(EffectId effect) {
-  core::Measured measured = co_await sample(effect);
-  post(std::move(measured));
-}
-
-Task<core::Measured> HostImpl::sample(EffectId effect) {
-  struct Answer {
-    Event done;
-    std::optional<ProbeThread::Sample> sample;
-  };
-  const auto answer = std::make_shared<Answer>();
-  std::vector<std::string> tags;
-  std::vector<std::string> ended;  // a lease that ends while /proc is read may not have been seen
-  for (const auto& lease : leases_) {
-    tags.push_back(lease->tag);
-    if (lease->over) ended.push_back(lease->tag);
-  }
-  const Executor executor = executor_;
-  probe_.read(session_ids(), std::move(tags), [answer, executor](ProbeThread::Sample sample) {
-    berth::post(executor, [answer, sample = std::move(sample)] {
-      answer->sample = sample;
-      answer->done.set();
-    });
-  });
-  const bool answered = co_await answer->done.wait_for(kProbeDeadline);
-  if (!answered) {
-    core::Measured stuck{.effect = effect};
-    stuck.error = Error{ErrorCode::deadline, "the probe is stuck: /proc does not answer"};
-    co_return stuck;
-  }
-  core::Measured measured = to_measured(effect, *answer->sample);
-  if (!measured.error) {
-    forget_leases(measured.holders, ended);
-    newest_sample_ = measured;
-    sampled_ = true;
-    journal_->memory(stamp_now(), measured, core_config_);
-  }
-  co_return measured;
-}
-
-/// A server that still loads holds memory too, long before its move ends.
-std::vector<pid_t> HostImpl::session_ids() {
-  for (std::uint32_t i = 0; i < slots_.size(); ++i) {
-    const process::Process* process = slots_[i]->adapter->process();
-    const bool lives = process != nullptr && process->running();
-    if (lives) note_session(ServerId{i}, state().server(ServerId{i}).generation);
-  }
-  std::vector<pid_t> ids;
-  for (const Session& session : sessions_)
-    ids.push_back(session.id);
-  return ids;
-}
-
-core::Measured HostImpl::to_measured(EffectId effect, const ProbeThread::Sample& sample) {
-  core::Measured measured{.effect = effect};
-  if (!sample) {
-    measured.error = sample.error();
-    return measured;
-  }
-  for (std::uint32_t i = 0; i < core_config_.pools.size(); ++i) {
-    const Bytes capacity = core_config_.pools[i].capacity;
-    measured.pools.push_back({PoolId{i}, capacity, capacity, {}});
-  }
-  for (const probe::ProcessMemory& process : *sample) {
-    auto holder = holder_of(process);
-    if (!holder) continue;
-    const core::PoolShare& share = holder->bytes.shares.front();
-    measured.pools[share.pool.value].free -= share.bytes;
-    measured.holders.push_back(std::move(*holder));
-  }
-  forget_sessions(measured.holders);
-  return measured;
-}
-
-/// Whose memory it is; nothing if it is nobody's or there is none.
-std::optional<core::Holder> HostImpl::holder_of(const probe::ProcessMemory& process) const {
-  if (process.pss.count == 0) return std::nullopt;
-  core::Holder holder{.pid = process.pid, .program = process.program, .server = {}, .bytes = {}};
-  const core::Footprint* footprint = nullptr;
-  for (const auto& lease : leases_) {
-    if (lease->tag != process.tag) continue;
-    holder.server = lease->server;
-    holder.generation = lease->generation;
-    footprint = &*lease->request.need;
-  }
-  for (const Session& session : sessions_) {
-    if (!process.tag.empty() || session.id != process.session) continue;
-    holder.server = session.server;
-    holder.generation = session.generation;
-    footprint = &core_config_.servers[session.server.value].footprint;
-  }
-  if (footprint == nullptr) return std::nullopt;
-  const auto& shares = footprint->shares;
-  holder.bytes.shares = {{shares.empty() ? PoolId{0} : shares.front().pool, process.pss}};
-  return holder;
-}
-
-/// A session that holds nothing and whose server is not resident is over.
-void HostImpl::forget_sessions(const std::vector<core::Holder>& holders) {
-  std::erase_if(sessions_, [&](const Session& session) {
-    const bool holds = std::any_of(holders.begin(), holders.end(), [&](const core::Holder& holder) {
-      return holder.server == session.server && holder.generation == session.generation;
-    });
-    const process::Process* process = slots_[session.server.value]->adapter->process();
-    const bool lives =
-        process != nullptr && process->identity().session == session.id && process->running();
-    return !holds && !lives;
-  });
-}
-
-void HostImpl::note_session(ServerId server, Generation generation) {
-  const process::Process* process = slots_[server.value]->adapter->process();
-  if (process == nullptr) return;
-  const pid_t id = process->identity().session;
-  const bool known = std::any_of(sessions_.begin(), sessions_.end(),
-                                 [&](const Session& session) { return session.id == id; });
-  if (!known && id > 0) sessions_.push_back({id, server, generation});
-}
-
-Task<void> HostImpl::refresh() {
-  static_cast<void>(co_await sample(EffectId{0}));
 }
 
 // ---- Records ------------------------------------------------------------------------------------

@@ -102,6 +102,26 @@ struct Record {
   std::string json;    ///< the whole record as one JSON object, as it stands in the journal
 };
 
+/// What processes take, in the newest sample. Nothing: unknown.
+struct Usage {
+  std::optional<Bytes> ram;           ///< ours: Pss; others: anonymous and shared memory
+  std::optional<Bytes> vram;          ///< over all devices of the configuration
+  std::optional<double> cpu_percent;  ///< of all processors together, since the sample before
+};
+
+/// A process that is not ours and uses memory that Berth hands out.
+struct ForeignStatus {
+  std::int64_t pid = 0;
+  std::string program;
+  Usage uses;
+};
+
+/// Whether the machine can be read.
+struct ProbeStatus {
+  std::string state = "ok";  ///< ok, failed, stuck
+  std::string detail;        ///< a sentence, with what is known of it
+};
+
 /// A server as status shows it: the core's view, and what the shell knows.
 struct ServerStatus {
   std::string name;
@@ -117,7 +137,8 @@ struct ServerStatus {
   bool gate_open = true;
   Generation generation;
   std::optional<std::int64_t> pid;
-  std::optional<Bytes> used;  ///< Pss of its processes in the newest sample; nothing: unknown
+  std::optional<Bytes> used;  ///< in its pools, in the newest sample; nothing: unknown
+  Usage uses;
   Bytes footprint;
   std::string footprint_source;
   std::size_t running = 0;
@@ -132,8 +153,12 @@ struct PoolStatus {
   std::string kind;
   Bytes capacity;
   Bytes limit;
-  std::optional<Bytes> free;  ///< of the newest sample
-  Bytes promised;             ///< on the ledger
+  std::optional<Bytes> free;       ///< of the newest sample
+  Bytes promised;                  ///< on the ledger
+  std::string device;              ///< of a device pool: the UUID of the GPU
+  std::optional<Bytes> foreign;    ///< in use by others; nothing: unknown, or none can be
+  bool foreign_inferred = false;   ///< used less promised: the driver does not tell whose it is
+  std::optional<int> utilisation;  ///< of the GPU, percent; nothing: unknown
 };
 
 /// Bytes in one pool, by its name.
@@ -183,6 +208,8 @@ struct HostStatus {
   std::vector<PoolStatus> pools;
   std::vector<LeaseStatus> leases;     ///< holds too, oldest first
   std::vector<WaitingStatus> waiting;  ///< by server and place
+  std::vector<ForeignStatus> foreign;  ///< bounded, the largest first
+  ProbeStatus probe;
 };
 
 /// The shell: executes the core's actions, owns clock, store, probe, keepers, journal.

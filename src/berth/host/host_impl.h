@@ -13,6 +13,7 @@
 #include "berth/core/scheduler.h"
 #include "berth/host/host.h"
 #include "berth/host/journal.h"
+#include "berth/host/meter.h"
 #include "berth/host/probe_thread.h"
 #include "berth/process/alive_lock.h"
 #include "berth/process/directories.h"
@@ -134,8 +135,19 @@ class HostImpl final : public Host {
   std::vector<pid_t> session_ids();
   Task<void> measure(EffectId effect);
   void note_session(ServerId server, Generation generation);
-  core::Measured to_measured(EffectId effect, const ProbeThread::Sample& sample);
-  [[nodiscard]] std::optional<core::Holder> holder_of(const probe::ProcessMemory& process) const;
+  struct ProbeAnswer {
+    Event done;
+    std::optional<ProbeThread::Sample> sample;
+  };
+  Task<Result<Machine>> ask(ProbeQuestion question);
+  Task<bool> is_stuck(bool may_wait);
+  void note_probe(const std::optional<Error>& error);
+  [[nodiscard]] bool is_between_rungs() const;
+  core::Measured to_measured(EffectId effect, const Machine& machine, bool settled);
+  [[nodiscard]] std::optional<Owner> owner_of(const probe::ProcessMemory& process) const;
+  Task<Status> find_pools();
+  Status take_capacities(const Machine& machine);
+  void show_devices(ServerId server, process::LaunchSpec& launch) const;
   void forget_sessions(const std::vector<core::Holder>& holders);
   void forget_leases(const std::vector<core::Holder>& holders,
                      const std::vector<std::string>& ended_tags);
@@ -172,7 +184,10 @@ class HostImpl final : public Host {
   std::unique_ptr<store::StoreThread> store_;
   std::unique_ptr<Journal> journal_;
   ProbeThread probe_;
-  bool probe_busy_ = false;
+  std::shared_ptr<ProbeAnswer> stuck_;  ///< what the probe has not answered in time
+  ProbeStatus probe_status_;
+  std::vector<std::string> devices_of_pools_;  ///< UUIDs; "" where the pool is no device
+  Meter meter_;
   core::Scheduler scheduler_;
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<Session> sessions_;

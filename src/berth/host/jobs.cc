@@ -224,6 +224,7 @@ ServerStatus HostImpl::server_status(ServerId id) const {
         *each.used += share.bytes;
     }
   }
+  each.uses = meter_.usage(id);
   for (const core::PoolShare& share : server.config.footprint.shares)
     each.footprint += share.bytes;
   each.footprint_source = name(server.config.source);
@@ -277,9 +278,11 @@ HostStatus HostImpl::status() const {
   for (std::uint32_t i = 0; i < slots_.size(); ++i)  // behind them: places of leases and holds
     out.servers.push_back(server_status(ServerId{i}));
   out.leases = lease_status();
+  out.foreign = meter_.foreign();
+  out.probe = probe_status_;
   for (std::uint32_t i = 0; i < core_config_.pools.size(); ++i) {
     const core::PoolConfig& pool = core_config_.pools[i];
-    const core::PoolSample& sample = state().sample[i];
+    const core::PoolSample& sample = sampled_ ? newest_sample_.pools[i] : state().sample[i];
     PoolStatus each{.name = pool.name,
                     .kind = std::string(name(pool.kind)),
                     .capacity = sample.capacity,
@@ -287,6 +290,7 @@ HostStatus HostImpl::status() const {
                     .free = std::nullopt,
                     .promised = state().ledger.promised(PoolId{i})};
     if (sampled_) each.free = newest_sample_.pools[i].free;
+    meter_.describe(PoolId{i}, each);
     out.pools.push_back(std::move(each));
   }
   return out;

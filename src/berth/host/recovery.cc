@@ -103,6 +103,8 @@ Task<Status> HostImpl::open() {
   auto lock = process::AliveLock::acquire(config_.state_dir + "/alive.lock");
   if (!lock) co_return fail(lock.error());
   alive_.emplace(std::move(*lock));
+  auto pools = co_await find_pools();
+  if (!pools) co_return pools;
   const Status devices = take_devices();
   if (!devices) co_return devices;
   auto store = store::Store::open(config_.state_dir + "/berth.db");
@@ -136,17 +138,6 @@ Task<Status> HostImpl::open() {
   recovering_ = true;
   post(std::move(world));
   co_return Status{};
-}
-
-/// Memory that the machine has once is handed out by one Berth. `capped` pools are invented.
-Status HostImpl::take_devices() {
-  for (const core::PoolConfig& pool : core_config_.pools) {
-    if (pool.kind == core::PoolKind::capped) continue;
-    auto lock = process::AliveLock::acquire_device(process::runtime_directory(), pool.name);
-    if (!lock) return fail(lock.error());
-    devices_.push_back(std::move(*lock));
-  }
-  return {};
 }
 
 bool HostImpl::is_settled() const {

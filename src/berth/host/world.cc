@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "berth/host/world.h"
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <utility>
@@ -39,15 +40,31 @@ struct SeedEstimate {
   }
 };
 
+/// The seed counts one pool: the GPU's memory where there is one and the server uses it, else the
+/// machine's.
+PoolId pool_of(const config::ServerOptions& server, const std::vector<core::PoolConfig>& pools) {
+  const auto* llama = std::get_if<config::LlamaOptions>(&server.kind);
+  const bool on_cpu = llama != nullptr && llama->gpu_layers == 0;
+  const auto first = [&](bool device) {
+    return std::find_if(pools.begin(), pools.end(), [&](const core::PoolConfig& pool) {
+      return (pool.kind == core::PoolKind::device) == device;
+    });
+  };
+  auto found = first(!on_cpu);
+  if (found == pools.end()) found = first(on_cpu);
+  return PoolId{static_cast<std::uint32_t>(found - pools.begin())};
+}
+
 }  // namespace
 
 core::Config complete_config(const config::Config& config) {
   core::Config complete = config.core;
   for (std::size_t i = 0; i < complete.servers.size(); ++i) {
     if (config.servers[i].memory_declared) continue;
-    const Bytes capacity = complete.pools.front().capacity;
+    const PoolId pool = pool_of(config.servers[i], complete.pools);
+    const Bytes capacity = complete.pools[pool.value].capacity;
     const Bytes bytes = std::visit(SeedEstimate{capacity}, config.servers[i].kind);
-    complete.servers[i].footprint.shares = {{PoolId{0}, bytes}};
+    complete.servers[i].footprint.shares = {{pool, bytes}};
     complete.servers[i].source = core::FootprintSource::formula;
   }
   return complete;

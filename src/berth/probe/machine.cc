@@ -51,26 +51,28 @@ std::optional<Bytes> held_in(const std::string& folder, const GroupFiles& files)
 
 /// Narrows `memory` by one group. A group without a file of limits has none: it is the root, or
 /// lies outside of what a container shows.
-Status narrow(HostMemory& memory, const std::string& folder, const GroupFiles& files) {
+Status narrow(HostMemory& memory, Bytes machine, const std::string& folder,
+              const GroupFiles& files) {
   const Text text = read_text(folder + "/" + files.limit);
   const auto limit = number_from<std::int64_t>(first_line(text.text));
-  if (text.error_number != 0 || !limit || Bytes{*limit} >= memory.total) return {};
+  if (text.error_number != 0 || !limit || Bytes{*limit} >= machine) return {};
   const std::optional<Bytes> held = held_in(folder, files);
   if (!held) {
     return fail(ErrorCode::io, fmt::format("the control group {} has a limit, and what is used of "
                                            "it cannot be read",
                                            folder));
   }
-  memory.total = Bytes{*limit};
-  memory.available = std::min(memory.available, std::max(memory.total - *held, Bytes{0}));
+  memory.total = std::min(memory.total, Bytes{*limit});
+  memory.available = std::min(memory.available, std::max(Bytes{*limit} - *held, Bytes{0}));
   return {};
 }
 
 /// Narrows by the group at `path` and by all above it.
 Status narrow_upwards(HostMemory& memory, const std::string& mount, std::string path,
                       const GroupFiles& files) {
+  const Bytes machine = memory.total;
   while (true) {
-    const Status narrowed = narrow(memory, mount + path, files);
+    const Status narrowed = narrow(memory, machine, mount + path, files);
     if (!narrowed || path.empty()) return narrowed;
     path.erase(path.rfind('/'));
   }

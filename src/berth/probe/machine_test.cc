@@ -66,6 +66,14 @@ TEST_F(Groups, TheSmallestLimitUpToTheRootCounts) {
   EXPECT_EQ(*memory, (HostMemory{.total = 8_GiB, .available = 1_GiB}));
 }
 
+TEST_F(Groups, WhatOthersHoldOfALargerGroupIsNotAvailableInASmallerOne) {
+  group("box", std::to_string((12_GiB).count), 11_GiB, Bytes{});
+  group("box/inner", std::to_string((8_GiB).count), 1_GiB, Bytes{});
+  const Result<HostMemory> memory = within("0::/box/inner\n");
+  ASSERT_TRUE(memory);
+  EXPECT_EQ(*memory, (HostMemory{.total = 8_GiB, .available = 1_GiB}));
+}
+
 TEST_F(Groups, ALimitBeyondTheMachineIsNone) {
   group("box", "9223372036854771712", 1_GiB, Bytes{});
   const Result<HostMemory> memory = within("0::/box\n");

@@ -74,7 +74,7 @@ Result<AliveLock> AliveLock::acquire(const std::string& path) {
 }
 
 Result<AliveLock> AliveLock::acquire_device(const std::string& runtime_dir,
-                                            const std::string& device) {
+                                            const std::string& device, const std::string& pool) {
   if (::mkdir(runtime_dir.c_str(), 0700) != 0 && errno != EEXIST) {
     return io_failure("cannot make " + runtime_dir, errno);
   }
@@ -87,7 +87,7 @@ Result<AliveLock> AliveLock::acquire_device(const std::string& runtime_dir,
   return acquire(fmt::format("{}/{}.lock", runtime_dir, device),
                  fmt::format("the memory \"{}\" of this machine; stop it, or take the pool "
                              "\"{}\" out of the configuration",
-                             device, device));
+                             device, pool));
 }
 
 Result<AliveLock> AliveLock::acquire(const std::string& path, const std::string& what) {

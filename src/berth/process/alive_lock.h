@@ -23,10 +23,11 @@ class AliveLock {
   /// Takes the lock on `path` (made if missing, never deleted) and writes the own pid into it.
   /// Errors: already_running, naming the owner's pid and the state directory; io.
   static Result<AliveLock> acquire(const std::string& path);
-  /// Takes the machine's lock of a memory that only one Berth may hand out, in `runtime_dir`.
+  /// Takes the machine's lock of a memory that only one Berth may hand out, in `runtime_dir`;
+  /// `pool` is what the configuration calls it.
   /// Errors: already_running, naming the owner's pid and the device; io.
-  static Result<AliveLock> acquire_device(const std::string& runtime_dir,
-                                          const std::string& device);
+  static Result<AliveLock> acquire_device(const std::string& runtime_dir, const std::string& device,
+                                          const std::string& pool);
 
   AliveLock(AliveLock&&) noexcept = default;
   AliveLock& operator=(AliveLock&& other) noexcept;

@@ -65,10 +65,10 @@ TEST_F(AliveLockTest, NamesItsLivingOwnerAndNobodyWhenItIsFree) {
 
 TEST_F(AliveLockTest, OfADeviceIsRefusedToTheSecondWithTheOwnersPidAndTheDevice) {
   const std::string runtime = folder_.path() + "/run";
-  const Result<AliveLock> first = AliveLock::acquire_device(runtime, "gpu0.vram");
+  const Result<AliveLock> first = AliveLock::acquire_device(runtime, "gpu0.vram", "vram");
   ASSERT_TRUE(first) << first.error().message;
-  EXPECT_TRUE(AliveLock::acquire_device(runtime, "gpu1.vram")) << "another device is free";
-  const Result<AliveLock> second = AliveLock::acquire_device(runtime, "gpu0.vram");
+  EXPECT_TRUE(AliveLock::acquire_device(runtime, "gpu1.vram", "vram")) << "another device is free";
+  const Result<AliveLock> second = AliveLock::acquire_device(runtime, "gpu0.vram", "vram");
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, ErrorCode::already_running);
   EXPECT_THAT(second.error().message, HasSubstr("pid " + std::to_string(::getpid())));
