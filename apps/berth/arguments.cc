@@ -27,6 +27,7 @@ struct Arguments {
   ImageOptions image;
   LeaseOptions lease;
   HoldOptions hold;
+  bool watch = false;
   std::function<int()> chosen;
 };
 
@@ -45,8 +46,10 @@ void add_daemon_commands(CLI::App& app, Arguments& arguments) {
                        "Run in the background; return once it is ready");
   add(app, "down", "End Berth and every server it started", arguments,
       [&] { return down(arguments.common); });
-  add(app, "status", "Show servers and memory", arguments,
-      [&] { return status(arguments.common); });
+  CLI::App* status_command = add(app, "status", "Show servers and memory", arguments,
+                                 [&] { return status(arguments.common, arguments.watch); });
+  status_command->add_flag("-w,--watch", arguments.watch,
+                           "Each second, until Ctrl-C; --json: one line each");
   CLI::App* explain_command =
       add(app, "explain", "Show the newest decisions with their numbers", arguments,
           [&] { return explain(arguments.common, arguments.decisions); });

@@ -66,7 +66,8 @@ struct HoldOptions {
 
 int up(const Common& common, const UpOptions& options);
 int down(const Common& common);
-int status(const Common& common);
+/// `watched`: again each second, until Ctrl-C (exit status 0) or until Berth is gone.
+int status(const Common& common, bool watched);
 int start(const Common& common, const std::string& server);
 int stop(const Common& common, const std::string& server);
 int clear(const Common& common, const std::string& server);
@@ -83,8 +84,6 @@ int lease_status(const Common& common);
 int hold(const Common& common, const HoldOptions& options);
 
 /// Returns the leases and holds as a table, each line at most 80 columns wide.
-/// One line a job, at most 80 columns: who, when, and what it waits for.
-std::string waiting_text(const std::vector<client::WaitingInfo>& waiting);
 std::string leases_table(const std::vector<client::LeaseInfo>& leases);
 
 }  // namespace berth::cli

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "commands.h"
+#include "status_text.h"
 #include "table.h"
 
 namespace berth::cli {

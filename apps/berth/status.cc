@@ -1,138 +1,79 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
 #include <algorithm>
+#include <memory>
 
 #include <fmt/format.h>
 
-#include "bars.h"
 #include "commands.h"
-#include "table.h"
+#include "status_text.h"
 
 namespace berth::cli {
 namespace {
 
-using client::DaemonStatus;
-using client::PoolInfo;
-using client::ServerInfo;
+constexpr Duration kWatchInterval = 1s;
+/// Two samples tell how much of the processors a server takes.
+constexpr Duration kCpuInterval = 250ms;
+/// To the upper left corner, and nothing is left behind what is written there.
+constexpr std::string_view kRedraw = "\x1b[H\x1b[J";
 
-constexpr std::size_t kColumns = 80;
-constexpr std::size_t kWaitingShown = 5;
+bool lacks_cpu(const client::DaemonStatus& status) {
+  return std::any_of(
+      status.servers.begin(), status.servers.end(),
+      [](const client::ServerInfo& server) { return server.pid && !server.uses.cpu_percent; });
+}
 
-Colour colour_of(const ServerInfo& server) {
-  if (server.state == "ready") return Colour::green;
-  if (server.state == "failed" || server.state == "unkillable") return Colour::red;
-  if (server.state == "starting" || server.state == "stopping" || server.displaced) {
-    return Colour::yellow;
+/// Returns what is shown of one look: a table, or the reply as one line.
+Task<Result<std::string>> look(client::Client* berth, bool json, bool again) {
+  auto reply = co_await berth->status();
+  if (!reply) co_return fail(reply.error());
+  if (json) co_return *reply + "\n";
+  auto read = client::read_status(*reply);
+  if (!read) co_return fail(read.error());
+  if (again && lacks_cpu(*read)) {
+    co_await delay(kCpuInterval);
+    auto second = co_await look(berth, json, /*again=*/false);
+    co_return second;
   }
-  return Colour::none;
-}
-
-std::string displacement(const ServerInfo& server) {
-  const std::string since =
-      server.displaced_for ? fmt::format(" since {}", to_text(*server.displaced_for)) : "";
-  const std::string_view then = server.wanted == "off" ? "stays out" : "comes back";
-  return fmt::format("displaced by {}{}, {}", server.displaced_by, since, then);
-}
-
-/// How long somebody waits at most, where somebody waits.
-std::string bound_of(const ServerInfo& server) {
-  if (server.bound) return fmt::format("served within {} at the latest", to_text(*server.bound));
-  return fmt::format("no bound, because {}", server.no_bound_because);
-}
-
-/// What a person should know of the server, in one line.
-std::string note_of(const ServerInfo& server) {
-  std::vector<std::string> parts;
-  if (server.displaced) parts.push_back(displacement(server));
-  if (server.pinned) parts.emplace_back("pinned");
-  if (server.wanted == "off") parts.push_back("stopped by the user");
-  if (!server.gate_open) parts.emplace_back("new requests wait");
-  if (server.waiting > 0) parts.push_back(bound_of(server));
-  if (!server.state_note.empty()) parts.push_back(server.state_note);
-  if (!server.failure.empty()) parts.push_back(server.failure);
-  return fmt::format("{}", fmt::join(parts, "; "));
-}
-
-std::string memory_of(const ServerInfo& server) {
-  return fmt::format("{} / {}", server.used ? to_text(*server.used) : "-",
-                     to_text(server.footprint));
-}
-
-Row row_of(const ServerInfo& server) {
-  return {{{server.name},
-           {server.kind},
-           {server.state, colour_of(server)},
-           {server.pid ? std::to_string(*server.pid) : "-"},
-           {memory_of(server)},
-           {fmt::format("{} + {}", server.running, server.waiting)},
-           {server.front_port == 0 ? "-" : std::to_string(server.front_port)}},
-          note_of(server)};
-}
-
-Row row_of(const PoolInfo& pool) {
-  std::string used = "-";
-  std::string bar;
-  if (pool.free) {
-    const Bytes taken = std::max(pool.capacity - *pool.free, Bytes{0});
-    used = to_text(taken);
-    bar = pool_bar({.used = taken, .limit = pool.limit, .capacity = pool.capacity});
-  }
-  return {{{pool.name}, {used}, {to_text(pool.limit)}, {to_text(pool.capacity)}, {bar}}, ""};
-}
-
-std::string text_of(const DaemonStatus& status) {
-  std::vector<Row> servers;
-  for (const ServerInfo& server : status.servers)
-    servers.push_back(row_of(server));
-  std::vector<Row> pools;
-  for (const PoolInfo& pool : status.pools)
-    pools.push_back(row_of(pool));
-  std::string text = fmt::format("berth {} at {}, pid {}, up {}\n\n", status.version,
-                                 status.address, status.pid, to_text(status.uptime));
-  text += render_table({{"SERVER"},
-                        {"KIND"},
-                        {"STATE"},
-                        {"PID", true},
-                        {"USED / NEEDS", true},
-                        {"RUN + WAIT", true},
-                        {"PORT", true}},
-                       servers);
-  text += "\n" + render_table({{"POOL"}, {"USED", true}, {"LIMIT", true}, {"CAPACITY", true}, {""}},
-                              pools);
-  if (!status.leases.empty()) text += "\n" + leases_table(status.leases);
-  if (!status.waiting.empty()) text += "\n" + waiting_text(status.waiting);
-  return text;
+  co_return text_of(*read, read->leases.empty() ? "" : leases_table(read->leases));
 }
 
 Task<int> show(client::Client* berth, bool json) {
-  const Result<std::string> reply = co_await berth->status();
-  if (!reply) co_return report(reply.error(), json);
-  const Result<DaemonStatus> read = client::read_status(*reply);
-  if (!read) co_return report(read.error(), json);
-  say(json ? *reply + "\n" : text_of(*read));
+  const Result<std::string> text = co_await look(berth, json, /*again=*/true);
+  if (!text) co_return report(text.error(), json);
+  say(*text);
+  co_return 0;
+}
+
+// Shared: the signal may come, or never come, after everything else has ended.
+Task<void> wait_for_signal(std::shared_ptr<Event> asked_to_end) {
+  co_await next_signal();
+  asked_to_end->set();
+}
+
+/// Until Ctrl-C or until Berth is gone.
+Task<int> watch(client::Client* berth, bool json) {
+  const Executor executor = co_await this_executor();
+  const auto asked_to_end = std::make_shared<Event>();
+  spawn(executor, wait_for_signal(asked_to_end));
+  const bool redraws = !json && is_terminal(STDOUT_FILENO);
+  bool ended = false;
+  while (!ended) {
+    const Result<std::string> text = co_await look(berth, json, /*again=*/false);
+    if (!text) co_return report(text.error(), json);
+    say(redraws ? fmt::format("{}{}", kRedraw, *text) : json ? *text : *text + "\n");
+    ended = co_await asked_to_end->wait_for(kWatchInterval);
+  }
   co_return 0;
 }
 
 }  // namespace
 
-std::string waiting_text(const std::vector<client::WaitingInfo>& waiting) {
-  std::string text;
-  const std::size_t shown = std::min(waiting.size(), kWaitingShown);
-  for (std::size_t i = 0; i < shown; ++i) {
-    const client::WaitingInfo& each = waiting[i];
-    const std::string when =
-        each.eta ? fmt::format("in {}{}", each.is_guess ? "about " : "", to_text(*each.eta))
-                 : std::string("no time known");
-    std::string line =
-        fmt::format("job {} for {}: {}, waits for {}", each.job, each.server, when, each.waits_for);
-    if (line.size() > kColumns) line = line.substr(0, kColumns - 3) + "...";
-    text += line + "\n";
-  }
-  if (shown < waiting.size()) text += fmt::format("and {} more wait\n", waiting.size() - shown);
-  return text;
-}
-
-int status(const Common& common) {
-  return converse(common, [&](client::Client* berth) { return show(berth, common.json); });
+int status(const Common& common, bool watched) {
+  return converse(common, [&](client::Client* berth) {
+    return watched ? watch(berth, common.json) : show(berth, common.json);
+  });
 }
 
 }  // namespace berth::cli

@@ -96,6 +96,25 @@ std::optional<Duration> milliseconds_in(const Members& members, std::string_view
   return std::chrono::milliseconds(*count);
 }
 
+UsageInfo usage_in(const json::object& object) {
+  const Members members(object);
+  UsageInfo usage;
+  members.take("ram_bytes", usage.ram);
+  members.take("vram_bytes", usage.vram);
+  const json::value* cpu = object.if_contains("cpu_percent");
+  if (cpu != nullptr && cpu->is_number()) usage.cpu_percent = cpu->to_number<double>();
+  return usage;
+}
+
+ForeignInfo foreign_in(const json::object& object) {
+  const Members members(object);
+  ForeignInfo process;
+  members.take("pid", process.pid);
+  members.take("program", process.program);
+  process.uses = usage_in(object);
+  return process;
+}
+
 ServerInfo server_in(const json::object& object) {
   const Members members(object);
   ServerInfo server;
@@ -110,6 +129,7 @@ ServerInfo server_in(const json::object& object) {
   members.take("gate_open", server.gate_open);
   server.pid = members.number("pid");
   members.take("used_bytes", server.used);
+  server.uses = usage_in(object);
   members.take("footprint_bytes", server.footprint);
   members.take("running", server.running);
   members.take("waiting", server.waiting);
@@ -143,6 +163,9 @@ PoolInfo pool_in(const json::object& object) {
   members.take("limit_bytes", pool.limit);
   members.take("free_bytes", pool.free);
   members.take("promised_bytes", pool.promised);
+  members.take("foreign_bytes", pool.foreign);
+  members.take("foreign_inferred", pool.foreign_inferred);
+  pool.utilisation = members.number("utilisation_percent");
   return pool;
 }
 
@@ -205,6 +228,11 @@ Result<DaemonStatus> read_status(std::string_view text) {
            [&](const json::object& each) { status.leases.push_back(lease_in(each)); });
   for_each(*object, "waiting",
            [&](const json::object& each) { status.waiting.push_back(waiting_in(each)); });
+  for_each(*object, "foreign",
+           [&](const json::object& each) { status.foreign.push_back(foreign_in(each)); });
+  const json::object probe = object_at(*object, "probe");
+  Members(probe).take("state", status.probe);
+  Members(probe).take("detail", status.probe_detail);
   return status;
 }
 

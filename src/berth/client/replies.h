@@ -16,6 +16,13 @@
 
 namespace berth::client {
 
+/// What processes take; nothing: unknown.
+struct UsageInfo {
+  std::optional<Bytes> ram;
+  std::optional<Bytes> vram;
+  std::optional<double> cpu_percent;  ///< of all processors together
+};
+
 struct ServerInfo {
   std::string name;
   std::string kind;
@@ -28,6 +35,7 @@ struct ServerInfo {
   bool gate_open = true;
   std::optional<std::int64_t> pid;
   std::optional<Bytes> used;
+  UsageInfo uses;
   Bytes footprint;
   std::int64_t running = 0;
   std::int64_t waiting = 0;
@@ -45,6 +53,16 @@ struct PoolInfo {
   Bytes limit;
   std::optional<Bytes> free;
   Bytes promised;
+  std::optional<Bytes> foreign;
+  bool foreign_inferred = false;
+  std::optional<std::int64_t> utilisation;  ///< percent, of a GPU
+};
+
+/// A process that is not Berth's and uses memory that Berth hands out.
+struct ForeignInfo {
+  std::int64_t pid = 0;
+  std::string program;
+  UsageInfo uses;
 };
 
 /// A lease or hold: waiting, granted, or releasing (over, and not everything of it is gone).
@@ -91,6 +109,9 @@ struct DaemonStatus {
   std::vector<PoolInfo> pools;
   std::vector<LeaseInfo> leases;
   std::vector<WaitingInfo> waiting;
+  std::vector<ForeignInfo> foreign;
+  std::string probe = "ok";  ///< ok, failed, stuck
+  std::string probe_detail;
 };
 
 /// One line of the story. See host::Record.

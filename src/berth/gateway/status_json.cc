@@ -16,6 +16,14 @@ boost::json::value bytes(const std::optional<Bytes>& amount) {
   return amount->count;
 }
 
+/// Of the object of a server, or of a process of others.
+void add_usage(boost::json::object& object, const host::Usage& usage) {
+  object["ram_bytes"] = bytes(usage.ram);
+  object["vram_bytes"] = bytes(usage.vram);
+  object["cpu_percent"] = nullptr;
+  if (usage.cpu_percent) object["cpu_percent"] = *usage.cpu_percent;
+}
+
 boost::json::object server_object(const host::ServerStatus& server) {
   boost::json::object object;
   object["name"] = server.name;
@@ -32,6 +40,7 @@ boost::json::object server_object(const host::ServerStatus& server) {
   object["pid"] = nullptr;
   if (server.pid) object["pid"] = *server.pid;
   object["used_bytes"] = bytes(server.used);
+  add_usage(object, server.uses);
   object["footprint_bytes"] = server.footprint.count;
   object["footprint_source"] = server.footprint_source;
   object["running"] = server.running;
@@ -53,6 +62,19 @@ boost::json::object pool_object(const host::PoolStatus& pool) {
   object["limit_bytes"] = pool.limit.count;
   object["free_bytes"] = bytes(pool.free);
   object["promised_bytes"] = pool.promised.count;
+  object["foreign_bytes"] = bytes(pool.foreign);
+  object["foreign_inferred"] = pool.foreign_inferred;
+  object["device"] = pool.device;
+  object["utilisation_percent"] = nullptr;
+  if (pool.utilisation) object["utilisation_percent"] = *pool.utilisation;
+  return object;
+}
+
+boost::json::object foreign_object(const host::ForeignStatus& process) {
+  boost::json::object object;
+  object["pid"] = process.pid;
+  object["program"] = process.program;
+  add_usage(object, process.uses);
   return object;
 }
 
@@ -158,6 +180,11 @@ std::string status_json(const Context& context, const host::HostStatus& status) 
     pools.push_back(pool_object(pool));
   object["pools"] = std::move(pools);
   object["leases"] = leases_array(status);
+  boost::json::array foreign;
+  for (const host::ForeignStatus& process : status.foreign)
+    foreign.push_back(foreign_object(process));
+  object["foreign"] = std::move(foreign);
+  object["probe"] = {{"state", status.probe.state}, {"detail", status.probe.detail}};
   object["waiting"] = waiting_array(status.waiting);
   return boost::json::serialize(object);
 }
