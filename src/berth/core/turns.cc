@@ -152,7 +152,7 @@ std::string hindrance_of(const State& state, ServerId rival, ServerId server) {
                                .foreign = sample.foreign};
     const bool free = sample.foreign.count == 0 || need.count == 0;
     if (free || is_oversize(need, pool, state.config.policy)) continue;
-    if (!fits(alone, state.config.policy)) return foreign_text(state, sample.pool);
+    if (!fits(alone, policy_in(pool, state.config.policy))) return foreign_text(state, sample.pool);
   }
   for (const JobId job : each.running) {
     const bool waits = std::any_of(state.jobs.begin(), state.jobs.end(),

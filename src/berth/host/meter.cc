@@ -117,6 +117,7 @@ core::Measured Meter::measure(EffectId effect, const Machine& machine,
 /// machine's memory, if that is handed out.
 std::optional<PoolId> Meter::memory_pool(const core::Footprint& footprint) const {
   for (const core::PoolShare& share : footprint.shares) {
+    if (share.pool.value >= pools_.size()) break;  // of the second pools, which nobody measures
     if (pools_[share.pool.value].config.kind != core::PoolKind::device) return share.pool;
   }
   for (std::uint32_t i = 0; i < pools_.size(); ++i) {

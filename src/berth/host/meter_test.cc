@@ -189,6 +189,14 @@ TEST(Pools, TheRamOfAServerOnACardCountsInTheMachinesMemory) {
               ElementsAre(core::PoolShare{PoolId{0}, 6_GiB}, core::PoolShare{PoolId{1}, 1_GiB}));
 }
 
+TEST(Pools, AFootprintMayGoOnInPoolsThatNobodyMeasures) {
+  Seen seen = card_seen();
+  seen.footprint.shares.push_back({PoolId{1}, 5_GiB});  // the same memory by its second rule
+  Meter meter = meter_of(PoolKind::device, "GPU-a");
+  const auto measured = meter.measure(EffectId{1}, seen.machine, seen.context);
+  EXPECT_THAT(measured.holders.at(0).bytes.shares, ElementsAre(core::PoolShare{kPool, 6_GiB}));
+}
+
 TEST(CpuShare, IsOfAllProcessorsBetweenTwoSamplesAndUnknownBefore) {
   Seen seen = host_seen();
   Meter meter = meter_of(PoolKind::capped);
