@@ -2,6 +2,7 @@
 #include "berth/core/admission.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace berth::core {
 namespace {
@@ -39,6 +40,14 @@ bool is_oversize(Bytes need, const PoolConfig& pool, const Policy& policy) {
 Bytes limit_of(Bytes capacity, Bytes foreign, const Policy& policy) {
   const Wide available = std::max<Wide>(Wide{capacity.count} - foreign.count, 0);
   return {static_cast<std::int64_t>(available * policy.limit_numerator / policy.limit_denominator)};
+}
+
+Bytes smallest_capacity(Bytes need, Bytes foreign, Bytes reserve, const Policy& policy) {
+  const Wide sum = Wide{need.count} + reserve.count;
+  const Wide available =
+      (sum * policy.limit_denominator + policy.limit_numerator - 1) / policy.limit_numerator;
+  constexpr Wide kMost = std::numeric_limits<std::int64_t>::max();
+  return {static_cast<std::int64_t>(std::min(available + foreign.count, kMost))};
 }
 
 Bytes barrier_target(const AdmissionInput& in) {

@@ -34,6 +34,9 @@ bool is_oversize(Bytes need, const PoolConfig& pool, const Policy& policy);
 /// Returns floor(limit x (capacity - foreign)), for reports only; `fits` compares exactly.
 Bytes limit_of(Bytes capacity, Bytes foreign, const Policy& policy);
 
+/// Returns the smallest capacity at which `fits` says yes to `need` and nothing beside it.
+Bytes smallest_capacity(Bytes need, Bytes foreign, Bytes reserve, const Policy& policy);
+
 /// Returns the free memory the release barrier waits for in one pool:
 /// min(need, capacity - foreign - what stays - 64 MiB), never below zero.
 Bytes barrier_target(const AdmissionInput& in);
