@@ -23,6 +23,7 @@ struct Arguments {
   int lines = 50;
   std::string journal;
   SimulateOptions simulate;
+  PlanOptions plan;
   ChatOptions chat;
   ImageOptions image;
   LeaseOptions lease;
@@ -84,6 +85,22 @@ void add_replay(CLI::App& app, Arguments& arguments) {
   CLI::App* command = add(app, "replay", "Compare a journal's decisions with this Berth's",
                           arguments, [&] { return replay(arguments.common, arguments.journal); });
   command->add_option("file", arguments.journal, "A journal.jsonl")->required();
+}
+
+void add_plan(CLI::App& app, Arguments& arguments) {
+  PlanOptions& options = arguments.plan;
+  CLI::App* command = add(app, "plan", "Show what fits together in memory, and what would",
+                          arguments, [&] { return plan(arguments.common, options); });
+  const auto each = [&](const char* name, std::vector<std::string>& values, const char* what) {
+    command->add_option(name, values, what)->allow_extra_args(false);
+  };
+  each("--vram", options.vram, "A GPU of the machine: 8GB");
+  command->add_option("--ram", options.ram, "Of the machine: 32GB");
+  each("--foreign", options.foreign, "Of other programs: vram=1GB");
+  each("--llm", options.llms, "Size and layers: 3.5GB:32/32");
+  each("--diffusion", options.diffusions, "Size of the model: 6.9GB");
+  each("--component", options.components, "\"WAN I2V:vram=21GB,ram=2GB,cpu=16%\"");
+  command->footer("Without a machine: the running Berth, or the configuration.");
 }
 
 void add_simulate(CLI::App& app, Arguments& arguments) {
@@ -227,6 +244,7 @@ int run_command_line(int count, const char* const* arguments_given) {
   add_daemon_commands(app, arguments);
   add_server_commands(app, arguments);
   add_replay(app, arguments);
+  add_plan(app, arguments);
   add_simulate(app, arguments);
   add_chat(app, arguments);
   add_image(app, arguments);

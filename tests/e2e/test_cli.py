@@ -285,7 +285,7 @@ class CommandLine(unittest.TestCase):
         done = self.berth("--help")
         self.assertEqual(0, done.returncode)
         for command in ("up", "down", "status", "explain", "start", "stop", "clear", "logs",
-                        "chat", "image", "replay"):
+                        "chat", "image", "replay", "plan"):
             self.assertRegex(done.stdout, rf"(?m)^ +{command} ")
             own = self.berth(command, "--help")
             self.assertEqual(0, own.returncode)

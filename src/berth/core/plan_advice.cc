@@ -156,7 +156,8 @@ void advise_on_pool(const Scarce& scarce, const PlanReport& report, std::vector<
   }
   for (std::size_t i = 0; i < scarce.report.rows.size(); ++i) {
     if (scarce.bytes_of(i).count == 0) continue;
-    if (scarce.is_llm(i)) {
+    const bool less_helps = scarce.fits_with(i, Bytes{0});
+    if (scarce.is_llm(i) && less_helps) {
       advise_fewer_layers(scarce, i, advice);
       advice.push_back({.kind = AdviceKind::smaller_context, .component = i, .pool = pool});
     }

@@ -33,7 +33,7 @@ PlanRow row_of(const PlanComponent& component, PoolId pool) {
   if (share == nullptr) return {Bytes{0}, std::string(kNoShare)};
   if (component.presence == Presence::not_running) return {Bytes{0}, "not running"};
   if (component.presence == Presence::elsewhere) return {Bytes{0}, "on " + component.machine};
-  if (!share->bytes) return {std::nullopt, share->source};
+  if (!share->bytes) return {std::nullopt, "unknown"};
   return {std::min(*share->bytes, kShareMost), share->source};
 }
 

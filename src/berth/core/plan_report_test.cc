@@ -58,6 +58,12 @@ const Advice* find(const PlanReport& report, AdviceKind kind, std::size_t compon
   return found == report.advice.end() ? nullptr : &*found;
 }
 
+/// The amount that is advised, -1 where there is no such advice.
+Bytes advised(const PlanReport& report, AdviceKind kind, std::size_t component = 0) {
+  const Advice* advice = find(report, kind, component);
+  return advice == nullptr ? Bytes{-1} : advice->bytes;
+}
+
 TEST(PlanReport, ScenarioOneOffloadsOnEightGigabytesAndTriesTheOversizeDiffusion) {
   const PoolReport report = vram_of(seed_machine(8_GB));
   EXPECT_EQ(report.verdict, PlanVerdict::offload);
@@ -115,6 +121,11 @@ TEST(PlanReport, LayersOnTheGpuCountByTheirShare) {
   EXPECT_EQ(llm(0, 32), Bytes{0});
 }
 
+TEST(PlanReport, AnLlmWithoutLayersOnTheGpuLiesInTheRam) {
+  const PlanQuestion question = seed_machine(8_GB, {.on_gpu = 0, .total = 32});
+  EXPECT_EQ(report_on_pool(question, kRam).rows[0].bytes, Bytes{4'200'000'000});
+}
+
 TEST(PlanReport, AnUnknownLayerCountCountsAsAllOnTheGpuAndIsSaid) {
   const PlanQuestion question = seed_machine(8_GB, {.on_gpu = 16, .total = std::nullopt});
   EXPECT_EQ(vram_of(question).rows[0].bytes, Bytes{4'200'000'000});
@@ -127,6 +138,7 @@ TEST(PlanReport, AnUnknownSizeIsUnknownAndNeverZero) {
   EXPECT_EQ(report.verdict, PlanVerdict::unknown);
   EXPECT_EQ(report.reason, PlanReason::size_unknown);
   EXPECT_EQ(report.rows[0].bytes, std::nullopt);
+  EXPECT_EQ(report.rows[0].source, "unknown");
   EXPECT_EQ(report.need, std::nullopt);
   EXPECT_EQ(report.buffer, std::nullopt);
   EXPECT_EQ(report.limit, 18_GB);
@@ -220,6 +232,7 @@ TEST(PlanReport, TheTableOfTheCpuPlanAddsUpRowByRow) {
   ASSERT_NE(contention, nullptr) << "the LLM on the CPU slows the video";
   EXPECT_EQ(contention->beside, 0u);
   EXPECT_EQ(find(report, AdviceKind::contention, 2), nullptr) << "the dev server is minimal";
+  EXPECT_EQ(find(report, AdviceKind::contention, 0), nullptr) << "it is the one on the GPU";
 }
 
 // seeds/resource-management-guide.md, "Updated VRAM Profile".
@@ -240,9 +253,9 @@ TEST(PlanReport, TheSameTwoAreUnsafeOnTwentyFourWithAdvice) {
   EXPECT_TRUE(vram.oversize) << "21 alone is more than 18";
   EXPECT_THAT(vram.leaving, ElementsAre(0u));
   EXPECT_NE(find(report, AdviceKind::sequential, 1), nullptr);
-  EXPECT_EQ(find(report, AdviceKind::smaller_need, 1)->bytes, 13_GB);
-  EXPECT_EQ(find(report, AdviceKind::own_device, 1)->bytes, 28_GB);
-  EXPECT_EQ(find(report, AdviceKind::larger_pool)->bytes, Bytes{34'666'666'667});
+  EXPECT_EQ(advised(report, AdviceKind::smaller_need, 1), 13_GB);
+  EXPECT_EQ(advised(report, AdviceKind::own_device, 1), 28_GB);
+  EXPECT_EQ(advised(report, AdviceKind::larger_pool), Bytes{34'666'666'667});
   EXPECT_NE(find(report, AdviceKind::second_machine, 0), nullptr);
 }
 
@@ -263,7 +276,7 @@ TEST(PlanReport, APlanThatFitsOnlyWithoutSpikesSaysSo) {
   const PlanReport report = report_on(question);
   EXPECT_EQ(report.pools[0].verdict, PlanVerdict::direct) << "26 <= 27";
   EXPECT_EQ(report.pools[0].spike, 28_GB);
-  EXPECT_EQ(find(report, AdviceKind::spike)->bytes, 28_GB);
+  EXPECT_EQ(advised(report, AdviceKind::spike), 28_GB);
   question.pools[0].capacity = 40_GB;
   EXPECT_EQ(find(report_on(question), AdviceKind::spike), nullptr) << "28 <= 30";
 }
@@ -279,7 +292,9 @@ TEST(PlanReport, EveryAdvisedNumberIsTheLastThatFits) {
     changed.pools[0].capacity = capacity;
     return vram_of(changed).verdict;
   };
-  const std::int64_t layers = find(report, AdviceKind::fewer_layers)->layers;
+  const Advice* fewer_layers = find(report, AdviceKind::fewer_layers);
+  ASSERT_NE(fewer_layers, nullptr);
+  const std::int64_t layers = fewer_layers->layers;
   EXPECT_EQ(layers, 28);
   const auto with_layers = [](std::int64_t n) {
     return seed_llm("llm", kLlama7b, {.on_gpu = n, .total = 32}, kVram, kRam);
@@ -287,25 +302,34 @@ TEST(PlanReport, EveryAdvisedNumberIsTheLastThatFits) {
   EXPECT_EQ(verdict_with(0, with_layers(layers)), PlanVerdict::direct);
   EXPECT_EQ(verdict_with(0, with_layers(layers + 1)), PlanVerdict::offload);
 
-  const Bytes llm = find(report, AdviceKind::smaller_model, 0)->bytes;
+  const Bytes llm = advised(report, AdviceKind::smaller_model, 0);
   const auto with_llm = [](Bytes n) { return seed_llm("llm", n, kAllOf32, kVram, kRam); };
   EXPECT_EQ(verdict_with(0, with_llm(llm)), PlanVerdict::direct);
   EXPECT_EQ(verdict_with(0, with_llm(llm + Bytes{1})), PlanVerdict::offload);
 
-  const Bytes diffusion = find(report, AdviceKind::smaller_model, 1)->bytes;
+  const Bytes diffusion = advised(report, AdviceKind::smaller_model, 1);
   const auto with_diffusion = [](Bytes n) { return seed_diffusion("diffusion", n, kVram, kRam); };
   EXPECT_EQ(verdict_with(1, with_diffusion(diffusion)), PlanVerdict::direct);
   EXPECT_EQ(verdict_with(1, with_diffusion(diffusion + Bytes{1})), PlanVerdict::offload);
 
-  const Bytes card = find(report, AdviceKind::larger_pool)->bytes;
+  const Bytes card = advised(report, AdviceKind::larger_pool);
   EXPECT_EQ(card, Bytes{16'640'000'000});
   EXPECT_EQ(verdict_with(0, question.components[0], card), PlanVerdict::direct);
   EXPECT_EQ(verdict_with(0, question.components[0], card - Bytes{1}), PlanVerdict::offload);
 }
 
+TEST(PlanReport, NothingAboutTheLlmIsAdvisedWhereTheDiffusionAloneIsBeyondTheLimit) {
+  const PlanReport report = report_on(seed_machine(8_GB));
+  for (const AdviceKind kind :
+       {AdviceKind::fewer_layers, AdviceKind::smaller_context, AdviceKind::smaller_model}) {
+    EXPECT_EQ(find(report, kind, 0), nullptr);
+  }
+  EXPECT_NE(find(report_on(seed_machine(16_GB)), AdviceKind::smaller_context, 0), nullptr);
+}
+
 TEST(PlanReport, TheLlmIsSentToTheCpuOnlyWhereTheRamHasRoom) {
   PlanQuestion question = seed_machine(8_GB);
-  EXPECT_EQ(find(report_on(question), AdviceKind::on_cpu)->bytes, Bytes{4'200'000'000});
+  EXPECT_EQ(advised(report_on(question), AdviceKind::on_cpu), Bytes{4'200'000'000});
   question.pools[1].capacity = Bytes{5'600'000'000};
   EXPECT_NE(find(report_on(question), AdviceKind::on_cpu), nullptr);
   question.pools[1].capacity = Bytes{5'599'999'999};
