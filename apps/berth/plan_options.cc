@@ -129,6 +129,7 @@ Result<Places> places_of(const Given& given, const Members& members,
     if (pools[i].is_gpu) gpus.push_back(PoolId{i});
   const auto ram =
       std::find_if(pools.begin(), pools.end(), [](const PlanPool& pool) { return !pool.is_gpu; });
+  if (ram == pools.end()) return given.wrong("the machine's pools are GPUs only; add --ram");
   places.ram = PoolId{static_cast<std::uint32_t>(ram - pools.begin())};
   if (!gpus.empty()) places.vram = gpus.front();
   const auto device = find(members, "device");

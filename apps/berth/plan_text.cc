@@ -42,17 +42,16 @@ std::string cpu_of(const PlanComponent& component) {
 }
 
 /// "3.5 GB x 16/32 x 1.2".
-std::string formula_of(const PlanQuestion& question, const PlanComponent& component) {
-  const PoolId pool = component.shares.front().pool;
+std::string formula_of(const PlanComponent& component) {
   const auto& layers = component.layers;
   const std::string size = gigabytes(component.model_size);
-  if (!question.pools[pool.value].is_gpu || !layers || !layers->total) return size + " x 1.2";
+  if (!layers || layers->on_gpu == 0 || !layers->total) return size + " x 1.2";
   const std::int64_t total = *layers->total;
   const std::int64_t on_gpu = layers->on_gpu < 0 ? total : std::min(layers->on_gpu, total);
   return fmt::format("{} x {}/{} x 1.2", size, on_gpu, total);
 }
 
-std::string source_of(const PlanQuestion& question, const PlanComponent& component) {
+std::string source_of(const PlanComponent& component) {
   if (component.presence == Presence::not_running) return "not running";
   if (component.presence == Presence::elsewhere) return "on " + component.machine;
   std::vector<std::string> sources;
@@ -63,7 +62,7 @@ std::string source_of(const PlanQuestion& question, const PlanComponent& compone
     }
   }
   const bool is_formula = component.model_size && sources == std::vector<std::string>{"formula"};
-  if (is_formula) return "formula: " + formula_of(question, component);
+  if (is_formula) return "formula: " + formula_of(component);
   return fmt::format("{}", fmt::join(sources, ", "));
 }
 
@@ -97,8 +96,20 @@ std::string minus(const PlanPool& pool, Bytes less) {
   return pool.capacity ? gigabytes(*pool.capacity - less) : "?";
 }
 
+/// "3/4 of what is available"; a running Berth tells amounts, which may make no simple fraction.
+std::string limit_share(const PlanQuestion& question) {
+  constexpr std::int64_t kSimple = 100;
+  const core::Policy& first = question.pools.front().policy;
+  const bool is_common =
+      std::all_of(question.pools.begin(), question.pools.end(), [&](const PlanPool& pool) {
+        return pool.policy.limit_numerator == first.limit_numerator &&
+               pool.policy.limit_denominator == first.limit_denominator;
+      });
+  if (!is_common || first.limit_denominator > kSimple) return "a share of what is available";
+  return fmt::format("{}/{} of what is available", first.limit_numerator, first.limit_denominator);
+}
+
 std::vector<Sum> sums_of(const PlanQuestion& question) {
-  const core::Policy& policy = question.pools.front().policy;
   const auto any = [&](Bytes PlanPool::*member) {
     return std::any_of(question.pools.begin(), question.pools.end(),
                        [&](const PlanPool& pool) { return (pool.*member).count > 0; });
@@ -119,10 +130,8 @@ std::vector<Sum> sums_of(const PlanQuestion& question) {
   sums.push_back({"available", "", [](const PlanPool& pool, const PoolReport&) {
                     return minus(pool, pool.foreign);
                   }});
-  sums.push_back(
-      {"limit",
-       fmt::format("{}/{} of what is available", policy.limit_numerator, policy.limit_denominator),
-       [](const PlanPool&, const PoolReport& r) { return gigabytes(r.limit); }});
+  sums.push_back({"limit", limit_share(question),
+                  [](const PlanPool&, const PoolReport& r) { return gigabytes(r.limit); }});
   sums.push_back({"buffer", "available less total",
                   [](const PlanPool&, const PoolReport& r) { return gigabytes(r.buffer); }});
   return sums;
@@ -144,7 +153,7 @@ std::string table_of(const PlanQuestion& question, const PlanReport& report) {
     if (has_cpu) row.cells.push_back({cpu_of(components[i])});
     for (const std::size_t pool : pools)
       row.cells.push_back({gigabytes(report.pools[pool].rows[i].bytes)});
-    row.cells.push_back({source_of(question, components[i])});
+    row.cells.push_back({source_of(components[i])});
     rows.push_back(std::move(row));
   }
   for (const Sum& sum : sums_of(question)) {

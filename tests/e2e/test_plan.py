@@ -5,10 +5,12 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 import unittest
 from pathlib import Path
 
-BIN = Path(os.environ["BERTH_BIN"])
+from harness import BIN, Berth, E2eTest
+
 WIDTH = 80
 GB = 10 ** 9
 TOP = ["pool", "capacity_bytes", "foreign_bytes", "limit_bytes", "need_bytes", "buffer_bytes",
@@ -230,6 +232,139 @@ class Tables(PlanTest):
         report = self.report("--vram", "24GB", "--foreign", "vram=8GB", *SEED)
         self.assertEqual([12_480_000_000, 12 * GB, "offload", False], self.numbers(report))
         self.assertEqual((8 * GB, 3_520_000_000), (report["foreign_bytes"], report["buffer_bytes"]))
+
+
+
+CONFIG = """
+state = "s"
+[pool."gpu0.vram"]
+kind = "capped"
+capacity = "8GB"
+[pool.ram]
+kind = "capped"
+capacity = "16GB"
+[server.chat]
+kind = "llama-server"
+model = "llm.gguf"
+gpu_layers = 16
+layers = 32
+[server.image]
+kind = "sd-server"
+model = "picture.safetensors"
+[server.small]
+kind = "llama-server"
+model = "small.gguf"
+memory = {ram = "2GB"}
+"""
+
+
+class Configuration(PlanTest):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="berth-plan-")
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.config = self.folder / "berth.toml"
+        self.config.write_text(CONFIG)
+        self.model("llm.gguf", 3_500_000_000)
+        self.model("picture.safetensors", 6_900_000_000)
+
+    def model(self, name, size):
+        """A file of that size that takes no place on the disk."""
+        with open(self.folder / name, "wb") as file:
+            file.truncate(size)
+
+    def test_its_servers_are_planned_with_the_sources_of_their_numbers(self):
+        report = self.report("--config", self.config)
+        self.assertEqual("gpu0.vram", report["pool"])
+        self.assertEqual([{"name": "chat", "bytes": 2_100_000_000, "source": "formula"},
+                          {"name": "image", "bytes": 8_280_000_000, "source": "formula"},
+                          {"name": "small", "bytes": 0, "source": "none"}], report["components"])
+        self.assertEqual([10_380_000_000, 6 * GB, "offload", True], self.numbers(report))
+        ram = next(pool for pool in report["pools"] if pool["pool"] == "ram")
+        self.assertEqual((2 * GB, "direct"), (ram["need_bytes"], ram["verdict"]))
+        self.assertEqual({"name": "small", "bytes": 2 * GB, "source": "declared"},
+                         ram["components"][2])
+        text = self.text("--config", self.config)
+        self.assertIn(f"plan for the servers of {self.config}", self.words(text))
+        self.assertEqual(["0 GB", "2.1 GB", "formula: 3.5 GB x 16/32 x 1.2"],
+                         self.row(text, "chat"))
+
+    def test_a_model_that_is_not_there_is_unknown_and_named(self):
+        (self.folder / "llm.gguf").unlink()
+        report = self.report("--config", self.config)
+        self.assertEqual(("unknown", None), (report["verdict"], report["need_bytes"]))
+        self.assertIn("its model cannot be read", self.text("--config", self.config))
+
+    def test_its_policy_is_the_plans(self):
+        self.config.write_text(CONFIG + '[policy]\nlimit = "1/2"\noversize = "refuse"\n')
+        self.assertEqual(4 * GB, self.report("--config", self.config)["limit_bytes"])
+        text = self.words(self.text("--config", self.config))
+        self.assertIn("1/2 of what is available", text)
+        self.assertIn("the policy refuses it, and nobody leaves", text)
+
+    def test_a_prompt_cache_is_counted_with_the_formula(self):
+        self.config.write_text(CONFIG.replace("layers = 32", 'layers = 32\ncache_ram = "1GiB"'))
+        report = self.report("--config", self.config)
+        self.assertEqual(2_100_000_000 + 2 ** 30, report["components"][0]["bytes"])
+        self.assertIn("its cache_ram of 1.1 GB is counted", self.text("--config", self.config))
+
+    def test_it_is_found_without_being_named_and_its_machine_takes_other_components(self):
+        environment = {**os.environ, "BERTH_STATE": str(self.folder / "s")}
+        here = {"cwd": self.folder, "env": environment}
+        self.assertEqual(10_380_000_000, self.report(**here)["need_bytes"])
+        report = self.report("--component", "b:vram=3GB", **here)
+        self.assertEqual((8 * GB, 3 * GB), (report["capacity_bytes"], report["need_bytes"]))
+        text = self.text("--component", "b:vram=3GB", **here)
+        self.assertIn("plan for the machine of the servers of berth.toml", self.words(text))
+
+    def test_without_any_it_says_what_to_do(self):
+        environment = {**os.environ, "BERTH_STATE": str(self.folder / "s"),
+                       "HOME": str(self.folder)}
+        self.config.unlink()
+        done = run(cwd=self.folder, env=environment)
+        self.assertEqual((66, ""), (done.returncode, done.stdout))
+        self.assertRegex(done.stderr, r"^berth: plan what\? .*`berth up`.*--vram 8GB --llm")
+
+
+class Running(PlanTest, E2eTest):
+    def test_a_running_berth_is_planned_with_its_pools_and_footprints(self):
+        berth = self.berth(capacity=600, llm=300, image=400, wanted="on_demand").up()
+        here = {"cwd": berth.state, "env": {**os.environ, "BERTH_STATE": f"{berth.state}/s"}}
+        report = self.report(**here)
+        status = berth.status()
+        self.assertEqual("ram", report["pool"])
+        self.assertEqual(status["pools"][0]["limit_bytes"], report["limit_bytes"])
+        self.assertEqual([700 * 2 ** 20, 450 * 2 ** 20, "offload", False], self.numbers(report))
+        self.assertEqual([(each["name"], each["footprint_bytes"], each["footprint_source"])
+                          for each in status["servers"]],
+                         [(each["name"], each["bytes"], each["source"])
+                          for each in report["components"]])
+        text = self.words(self.text(**here))
+        self.assertIn(f"plan for the servers of the Berth that runs at {status['address']}", text)
+        self.assertIn("3/4 of what is available", text)
+        berth.cli("stop", "chat")
+        stopped = self.report(**here)
+        self.assertEqual((400 * 2 ** 20, "direct"), (stopped["need_bytes"], stopped["verdict"]))
+
+    def test_with_several_pools_the_configuration_says_in_which_a_server_lies(self):
+        berth = Berth(CONFIG.replace('state = "s"\n', "").replace(
+            "gpu_layers = 16", 'memory = {"gpu0.vram" = "4GB", ram = "1GB"}'))
+        self.addCleanup(berth.close)
+        berth.up()
+        environment = {**os.environ, "BERTH_STATE": f"{berth.state}/s", "HOME": berth.state}
+        report = self.report(cwd=berth.state, env=environment)
+        self.assertEqual(["gpu0.vram", "ram"], sorted(pool["pool"] for pool in report["pools"]))
+        self.assertEqual({"name": "chat", "bytes": 4 * GB, "source": "declared"},
+                         report["components"][0])
+        elsewhere = self.report(cwd="/", env=environment)
+        self.assertEqual(("unknown", None), (elsewhere["verdict"], elsewhere["need_bytes"]))
+        self.assertIn("in which pools its 5.0 GB lie is not known",
+                      self.words(self.text(cwd="/", env=environment)))
+
+    def test_an_explicit_configuration_goes_before_the_running_berth(self):
+        berth = self.berth(capacity=600, llm=300, image=400, wanted="on_demand").up()
+        text = self.words(self.text("--config", berth.config_path))
+        self.assertIn(f"plan for the servers of {berth.config_path}", text)
 
 
 class BadInput(PlanTest):

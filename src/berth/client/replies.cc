@@ -131,6 +131,7 @@ ServerInfo server_in(const json::object& object) {
   members.take("used_bytes", server.used);
   server.uses = usage_in(object);
   members.take("footprint_bytes", server.footprint);
+  members.take("footprint_source", server.footprint_source);
   members.take("running", server.running);
   members.take("waiting", server.waiting);
   server.bound = milliseconds_in(members, "bound_ms");

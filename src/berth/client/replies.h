@@ -37,6 +37,7 @@ struct ServerInfo {
   std::optional<Bytes> used;
   UsageInfo uses;
   Bytes footprint;
+  std::string footprint_source;  ///< declared, formula, learned
   std::int64_t running = 0;
   std::int64_t waiting = 0;
   std::optional<Duration> bound;  ///< a request that comes now is served within this

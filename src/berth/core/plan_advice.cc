@@ -53,9 +53,10 @@ std::int64_t largest(std::int64_t end, Holds holds) {
   return yes;
 }
 
-Bytes footprint_in(const PlanPool& pool, const PlanComponent& component, Bytes model_size) {
-  return pool.is_gpu && component.layers ? seed_gpu_footprint(model_size, *component.layers)
-                                         : seed_footprint(model_size);
+Bytes footprint_of(const PlanComponent& component, Bytes model_size) {
+  return component.layers && component.layers->on_gpu != 0
+             ? seed_gpu_footprint(model_size, *component.layers)
+             : seed_footprint(model_size);
 }
 
 void advise_fewer_layers(const Scarce& scarce, std::size_t i, std::vector<Advice>& advice) {
@@ -81,7 +82,7 @@ void advise_smaller_model(const Scarce& scarce, std::size_t i, std::vector<Advic
   const bool has_formula = component.model_size.has_value();
   const std::int64_t now = has_formula ? component.model_size->count : scarce.bytes_of(i).count;
   const std::int64_t bytes = largest(now, [&](std::int64_t n) {
-    const Bytes need = has_formula ? footprint_in(scarce.pool(), component, Bytes{n}) : Bytes{n};
+    const Bytes need = has_formula ? footprint_of(component, Bytes{n}) : Bytes{n};
     return scarce.fits_with(i, need);
   });
   if (bytes == 0) return;
