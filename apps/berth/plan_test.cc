@@ -64,7 +64,7 @@ TEST(PlanOptions, AnLlmHasASizeAndLayers) {
   const auto layers = [](const std::string& text) {
     PlanOptions options = machine();
     options.llms = {text};
-    return read(options)->components[0].layers;
+    return read(options).value().components[0].layers;
   };
   EXPECT_EQ(layers("3.5GB:16/32")->on_gpu, 16);
   EXPECT_EQ(layers("3.5GB:16/32")->total, 32);
@@ -79,7 +79,7 @@ TEST(PlanOptions, AComponentHasANameAndDeclaresItsMemory) {
   PlanOptions options = machine();
   options.vram.emplace_back("8GiB");
   options.components = {"Nemo 12B: Q4:vram=10GB, ram=512MiB, cpu=<5%, class=chat, device=1"};
-  const PlanComponent component = read(options)->components[0];
+  const PlanComponent component = read(options).value().components[0];
   EXPECT_EQ(component.name, "Nemo 12B: Q4");
   EXPECT_EQ(component.shares[0].pool, PoolId{1});
   EXPECT_EQ(component.shares[0].bytes, 10_GB);
@@ -92,9 +92,9 @@ TEST(PlanOptions, AComponentHasANameAndDeclaresItsMemory) {
 TEST(PlanOptions, ForeignUseBelongsToThePoolThatItNames) {
   PlanOptions options = machine();
   options.foreign = {"vram=1GB", "ram=2GB"};
-  const auto pools = read_machine(options);
-  EXPECT_EQ(pools->at(0).foreign, 1_GB);
-  EXPECT_EQ(pools->at(1).foreign, 2_GB);
+  const auto pools = read_machine(options).value();
+  EXPECT_EQ(pools.at(0).foreign, 1_GB);
+  EXPECT_EQ(pools.at(1).foreign, 2_GB);
 }
 
 TEST(PlanOptions, WhatIsWrongIsSaidWithTheOptionAndWhatToWrite) {
@@ -146,8 +146,8 @@ TEST(PlanText, FitsEightyColumnsHoweverLongItsNamesAre) {
   PlanOptions options = machine();
   options.llms = {"20GB:16/?,name=" + std::string(100, 'x')};
   options.components = {"WAN I2V", std::string(100, 'y') + ":ram=31GB,cpu=20%"};
-  const auto question = read(options);
-  const std::string text = plan_text(machine_text(*question), *question, report_on(*question));
+  const PlanQuestion question = read(options).value();
+  const std::string text = plan_text(machine_text(question), question, report_on(question));
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = text.find('\n', begin);
     EXPECT_LE(characters(text.substr(begin, end - begin)), kWidth);

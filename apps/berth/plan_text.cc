@@ -239,9 +239,10 @@ std::string not_needed_text(const PlanQuestion& question, const PoolReport& repo
 }
 
 std::string unknown_text(const PlanQuestion& question, const PoolReport& report) {
-  const std::string& pool = question.pools[report.pool.value].name;
   if (report.reason == PlanReason::capacity_unknown) {
-    return fmt::format("how large {} is was not said: add --ram, for example --ram 32GB", pool);
+    return fmt::format(
+        "how large {} is is not known: say it with --ram, or run Berth, which asks the machine",
+        title_of(question, report.pool.value));
   }
   std::vector<std::size_t> unknown;
   Bytes known;

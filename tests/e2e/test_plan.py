@@ -75,6 +75,8 @@ class Scenarios(PlanTest):
         self.assertIn("llm is put out for diffusion and brought back: that frees 4.2 GB", said)
         self.assertIn("with it there, 3.8 GB of 8.0 GB are left", said)
         self.assertIn("8.3 GB > 6.0 GB; it is tried on 8.0 GB", said)
+        self.assertIn("a GPU of its own for diffusion: from 11.1 GB, so one of 12 GB",
+                      report["advice"])
         self.assertIn("attention caches and temporary buffers, the system, and a safety margin", said)
 
     def test_two_is_direct_on_twenty_four(self):
@@ -132,7 +134,13 @@ class Scenarios(PlanTest):
         arguments = ["--vram", "8GB", "--llm", "3.5GB:32/32,running=no", "--diffusion", "6.9GB"]
         report = self.report(*arguments)
         self.assertEqual([8_280_000_000, 6 * GB, "direct", True], self.numbers(report))
-        self.assertIn("not needed, because llm does not run; nothing moves", self.text(*arguments))
+        text = self.text(*arguments)
+        self.assertIn("not needed, because llm does not run; nothing moves", text)
+        self.assertEqual(["0 GB", "not running"], self.row(text, "llm"))
+
+    def test_how_large_a_memory_is_may_be_unknown_too(self):
+        text = self.words(self.text("--vram", "8GB", "--component", "x:vram=1GB,ram=1GB"))
+        self.assertIn("unknown: RAM how large RAM is is not known: say it with --ram", text)
 
     def test_where_it_is_not_needed_it_says_why_and_nothing_moves(self):
         cases = [
@@ -306,7 +314,9 @@ class Configuration(PlanTest):
         self.config.write_text(CONFIG.replace("layers = 32", 'layers = 32\ncache_ram = "1GiB"'))
         report = self.report("--config", self.config)
         self.assertEqual(2_100_000_000 + 2 ** 30, report["components"][0]["bytes"])
-        self.assertIn("its cache_ram of 1.1 GB is counted", self.text("--config", self.config))
+        text = self.text("--config", self.config)
+        self.assertEqual(["0 GB", "3.2 GB", "formula"], self.row(text, "chat"))
+        self.assertIn("its cache_ram of 1.1 GB is counted", text)
 
     def test_it_is_found_without_being_named_and_its_machine_takes_other_components(self):
         environment = {**os.environ, "BERTH_STATE": str(self.folder / "s")}

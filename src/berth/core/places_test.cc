@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "berth/core/planner.h"
 #include "berth/core/scheduler_driver.h"
 
 namespace berth::core {
@@ -139,6 +140,28 @@ TEST(Holds, AnExclusiveHoldPutsOutWhoeverMayLeaveAndKeepsThemOut) {
   d.end(hold);
   d.pass(20s);
   EXPECT_TRUE(d.running(chat));
+}
+
+// seeds/resource-management-guide.md: an LLM on the CPU slows a video on the GPU.
+TEST(Holds, AnLlmInTheRamLeavesForAnExclusiveHoldOfTheVideoOnTheGpu) {
+  constexpr JobId kHold{1};
+  constexpr ServerId kWan{1};
+  constexpr ServerId kPlace{2};
+  State state;
+  state.config.pools = {{.name = "gpu0.vram", .capacity = 40_GB},
+                        {.name = "ram", .capacity = 32_GB}};
+  state.sample = {{PoolId{0}, 40_GB}, {PoolId{1}, 32_GB}};
+  state.servers.resize(3);
+  state.server(kLlm).config.footprint = {{{PoolId{1}, 4_GB}}};
+  state.server(kWan).config.footprint = {{{PoolId{0}, 21_GB}}};
+  state.server(kLlm).state = state.server(kWan).state = ServerState::ready;
+  state.server(kWan).held_by = kHold;
+  state.server(kPlace).kind = JobKind::hold;
+  state.server(kPlace).queue = {{.id = kHold, .job_class = video}};
+  state.jobs[kHold] = {.id = kHold, .kind = JobKind::hold, .holds = {kWan}, .exclusive = true};
+  EXPECT_THAT(plan_hold(state, kPlace, Instant{}).claim.victims, ElementsAre(kLlm));
+  state.jobs[kHold].exclusive = false;
+  EXPECT_THAT(plan_hold(state, kPlace, Instant{}).claim.victims, ElementsAre());
 }
 
 TEST(Holds, TwoHoldsThatCrossAreGrantedOneAfterTheOther) {

@@ -149,18 +149,26 @@ void advise_other_device(const Scarce& scarce, const PlanReport& report,
   advice.push_back({.kind = AdviceKind::own_device, .component = newcomer, .bytes = alone});
 }
 
+/// For what is the same whichever pool it was found for.
+void add_once(std::vector<Advice>& advice, const Advice& wanted) {
+  const bool there = std::any_of(advice.begin(), advice.end(), [&](const Advice& each) {
+    return each.kind == wanted.kind && each.component == wanted.component;
+  });
+  if (!there) advice.push_back(wanted);
+}
+
 void advise_on_pool(const Scarce& scarce, const PlanReport& report, std::vector<Advice>& advice) {
   const std::size_t newcomer = *scarce.report.newcomer;
   const PoolId pool = scarce.report.pool;
   if (!scarce.report.leaving.empty()) {
-    advice.push_back({.kind = AdviceKind::sequential, .component = newcomer, .pool = pool});
+    add_once(advice, {.kind = AdviceKind::sequential, .component = newcomer, .pool = pool});
   }
   for (std::size_t i = 0; i < scarce.report.rows.size(); ++i) {
     if (scarce.bytes_of(i).count == 0) continue;
     const bool less_helps = scarce.fits_with(i, Bytes{0});
     if (scarce.is_llm(i) && less_helps) {
       advise_fewer_layers(scarce, i, advice);
-      advice.push_back({.kind = AdviceKind::smaller_context, .component = i, .pool = pool});
+      add_once(advice, {.kind = AdviceKind::smaller_context, .component = i, .pool = pool});
     }
     advise_smaller_model(scarce, i, advice);
     if (scarce.is_llm(i)) advise_cpu(scarce, report, i, advice);
@@ -171,7 +179,7 @@ void advise_on_pool(const Scarce& scarce, const PlanReport& report, std::vector<
                     .bytes = smallest_capacity(*scarce.report.need, scarce.pool().foreign,
                                                scarce.pool().reserve, scarce.pool().policy)});
   if (scarce.report.leaving.empty()) return;
-  advice.push_back({.kind = AdviceKind::second_machine,
+  add_once(advice, {.kind = AdviceKind::second_machine,
                     .component = scarce.report.leaving.front(),
                     .pool = pool});
 }

@@ -336,6 +336,22 @@ TEST(PlanReport, TheLlmIsSentToTheCpuOnlyWhereTheRamHasRoom) {
   EXPECT_EQ(find(report_on(question), AdviceKind::on_cpu), nullptr);
 }
 
+TEST(PlanReport, WhatHelpsInTwoPoolsIsAdvisedOnce) {
+  PlanQuestion question = gpu_machine(8_GB, 8_GB);
+  question.components = {declared("llm", {{kVram, 4_GB, "declared"}, {kRam, 4_GB, "declared"}}),
+                         declared("video", {{kVram, 5_GB, "declared"}, {kRam, 5_GB, "declared"}})};
+  question.components[0].job_class = ServerClass::chat;
+  const PlanReport report = report_on(question);
+  const auto count = [&](AdviceKind kind) {
+    return std::count_if(report.advice.begin(), report.advice.end(),
+                         [&](const Advice& advice) { return advice.kind == kind; });
+  };
+  EXPECT_EQ(count(AdviceKind::sequential), 1);
+  EXPECT_EQ(count(AdviceKind::smaller_context), 1);
+  EXPECT_EQ(count(AdviceKind::second_machine), 1);
+  EXPECT_EQ(count(AdviceKind::larger_pool), 2);
+}
+
 TEST(PlanReport, AnotherGpuWithRoomIsNamed) {
   PlanQuestion question = seed_machine(8_GB);
   question.pools.push_back({.name = "gpu1.vram", .is_gpu = true, .capacity = 12_GB});
