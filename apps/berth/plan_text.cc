@@ -82,6 +82,10 @@ std::string note_of(const PlanQuestion& question, const PlanComponent& component
     notes.push_back(fmt::format("{} of {} layers: the output layer, too; it counts as {} of {}",
                                 layers->on_gpu, *layers->total, *layers->total, *layers->total));
   }
+  if (layers && layers->total && layers->on_gpu > 0 && layers->on_gpu < *layers->total) {
+    notes.push_back(fmt::format("its other {} layers lie in RAM, which the formula does not count",
+                                *layers->total - layers->on_gpu));
+  }
   return fmt::format("{}", fmt::join(notes, "; "));
 }
 

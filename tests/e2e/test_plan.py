@@ -4,8 +4,10 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import tempfile
+import threading
 import unittest
 from pathlib import Path
 
@@ -117,6 +119,8 @@ class Scenarios(PlanTest):
         self.assertEqual(0, llm("0/32"))
         self.assertIn("all are taken to be on the GPU",
                       self.words(self.text("--vram", "8GB", "--llm", "3.5GB:16")))
+        self.assertIn("its other 16 layers lie in RAM, which the formula does not count",
+                      self.words(self.text("--vram", "8GB", "--llm", "3.5GB:16/32")))
         self.assertIn("it counts as 32 of 32",
                       self.words(self.text("--vram", "8GB", "--llm", "3.5GB:33/32")))
 
@@ -326,6 +330,27 @@ class Configuration(PlanTest):
         self.assertEqual((8 * GB, 3 * GB), (report["capacity_bytes"], report["need_bytes"]))
         text = self.text("--component", "b:vram=3GB", **here)
         self.assertIn("plan for the machine of the servers of berth.toml", self.words(text))
+
+    def test_a_berth_that_answers_nonsense_is_named_and_not_passed_over(self):
+        (self.folder / "s").mkdir()
+        environment = {**os.environ, "BERTH_STATE": str(self.folder / "s")}
+
+        def answer(listener):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwhat")
+
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.folder / "s" / "control.sock"))
+            listener.listen()
+            listener.settimeout(60)
+            thread = threading.Thread(target=answer, args=[listener])
+            thread.start()
+            done = run(cwd=self.folder, env=environment)
+            thread.join()
+        self.assertEqual((75, ""), (done.returncode, done.stdout))
+        self.assertRegex(done.stderr, "^berth: ")
 
     def test_without_any_it_says_what_to_do(self):
         environment = {**os.environ, "BERTH_STATE": str(self.folder / "s"),
