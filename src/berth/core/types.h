@@ -39,7 +39,7 @@ inline constexpr ServerId kNoServer{0xffffffff};
 enum class PoolKind : std::uint8_t { device, host, capped };
 
 /// Where a footprint's number comes from; named in every report.
-enum class FootprintSource : std::uint8_t { declared, formula, learned };
+enum class FootprintSource : std::uint8_t { declared, formula, learned, header };
 
 /// Bytes in one pool.
 struct PoolShare {

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "berth/host/header_footprint.h"
 #include "berth/servers/saved_slots.h"
 
 namespace berth::host {
@@ -52,6 +53,9 @@ std::string footprint_key(const config::ServerOptions& server) {
 void add_second_pools(core::Config& complete, const std::vector<config::ServerOptions>& servers,
                       const std::vector<store::FootprintRow>& measured) {
   const std::size_t first = complete.pools.size();
+  const bool has_device =
+      std::any_of(complete.pools.begin(), complete.pools.end(),
+                  [](const core::PoolConfig& pool) { return pool.kind == core::PoolKind::device; });
   for (std::uint32_t i = 0; i < first; ++i) {
     core::PoolConfig second = complete.pools[i];
     second.name += " (measured)";
@@ -63,13 +67,18 @@ void add_second_pools(core::Config& complete, const std::vector<config::ServerOp
     core::ServerConfig& server = complete.servers[i];
     server.footprint = in_second_pools(server.footprint, complete);
     const std::string key = footprint_key(servers[i]);
+    const auto header = header_estimate(servers[i], has_device);
     for (core::PoolShare& share : server.footprint.shares) {
       const std::optional<PoolId> again = complete.pools[share.pool.value].again;
       if (!again) continue;
       const auto known = std::find_if(measured.begin(), measured.end(), [&](const auto& row) {
         return row.key == key && row.pool == complete.pools[again->value].name;
       });
-      if (known != measured.end()) share.bytes = Bytes{known->bytes};
+      if (known != measured.end()) {
+        share.bytes = Bytes{known->bytes};
+      } else if (header) {
+        share.bytes = share_of(*header, complete.pools[share.pool.value].kind);
+      }
     }
   }
 }

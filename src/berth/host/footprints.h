@@ -17,7 +17,8 @@ namespace berth::host {
 std::string footprint_key(const config::ServerOptions& server);
 
 /// Adds each pool a second time (core::PoolConfig::again). In it a server stands with what was
-/// measured of it, else with what is planned with; all of the pool may be used.
+/// measured of it, else with what its model's header tells (header_footprint.h), else with what is
+/// planned with; all of the pool may be used.
 void add_second_pools(core::Config& complete, const std::vector<config::ServerOptions>& servers,
                       const std::vector<store::FootprintRow>& measured);
 

@@ -207,6 +207,8 @@ std::string_view name(core::FootprintSource source) {
       return "formula";
     case core::FootprintSource::learned:
       return "learned";
+    case core::FootprintSource::header:
+      return "header";
   }
   return kNoName;
 }

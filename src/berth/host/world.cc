@@ -9,6 +9,7 @@
 
 #include "berth/core/estimate.h"
 #include "berth/host/text.h"
+#include "berth/models/model.h"
 
 namespace berth::host {
 namespace {
@@ -23,12 +24,20 @@ struct SeedEstimate {
     return Bytes{static_cast<std::int64_t>(size)};
   }
 
+  /// As the configuration says, else the model's header; a header that cannot be read says nothing,
+  /// and then all layers count as on the GPU.
+  static std::optional<std::int64_t> layers_of(const config::LlamaOptions& options) {
+    if (options.layers) return options.layers;
+    const Result<models::Model> model = models::read_model(options.model);
+    return model ? model->layers : std::nullopt;
+  }
+
   Bytes operator()(const config::LlamaOptions& options) const {
     const auto size = size_of(options.model);
     if (!size) return capacity;
     const bool on_gpu = options.gpu_layers.value_or(0) != 0;
     const core::LayerSplit layers{.on_gpu = options.gpu_layers.value_or(0),
-                                  .total = options.layers};
+                                  .total = on_gpu ? layers_of(options) : std::nullopt};
     const Bytes model =
         on_gpu ? core::seed_gpu_footprint(*size, layers) : core::seed_footprint(*size);
     return model + options.cache_ram;

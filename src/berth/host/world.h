@@ -13,7 +13,9 @@
 namespace berth::host {
 
 /// Returns the core's configuration with every footprint filled in: declared, else the seed's
-/// formula over the model file's size. A size that cannot be read counts as the whole pool.
+/// formula over the model file's size; how many layers the model has, the formula takes from the
+/// configuration, else from the model's header. A size that cannot be read counts as the whole
+/// pool.
 core::Config complete_config(const config::Config& config);
 
 /// Monotonic and wall time, read together.
