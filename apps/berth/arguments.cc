@@ -22,6 +22,7 @@ struct Arguments {
   int decisions = 10;
   int lines = 50;
   std::string journal;
+  std::string model;
   SimulateOptions simulate;
   PlanOptions plan;
   ChatOptions chat;
@@ -201,6 +202,19 @@ void add_hold(CLI::App& app, Arguments& arguments) {
   add_limit(command, options.max, options.name, "none");
 }
 
+void add_models(CLI::App& app, Arguments& arguments) {
+  CLI::App* models = app.add_subcommand("models", "Show models and what their headers say");
+  models->fallthrough()->require_subcommand(0, 1);
+  CLI::App* show = add(*models, "show", "Show one model, and what its servers will take", arguments,
+                       [&] { return models_show(arguments.common, arguments.model); });
+  show->add_option("id", arguments.model, "As `berth models` has it")->required();
+  models->callback([&arguments, models] {  // CLI11 calls it behind that of `show`
+    if (models->get_subcommands().empty()) {
+      arguments.chosen = [&arguments] { return models_list(arguments.common); };
+    }
+  });
+}
+
 /// The first word that is no option: the command.
 std::string first_word(const std::vector<std::string>& words) {
   for (std::size_t i = 0; i < words.size(); ++i) {
@@ -250,6 +264,7 @@ int run_command_line(int count, const char* const* arguments_given) {
   add_image(app, arguments);
   add_lease(app, arguments);
   add_hold(app, arguments);
+  add_models(app, arguments);
   std::vector<std::string> words(arguments_given + 1, arguments_given + count);
   arguments.lease.command = take_command(words);
   arguments.hold.command = arguments.lease.command;

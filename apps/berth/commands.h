@@ -83,6 +83,8 @@ int chat(const Common& common, const ChatOptions& options);
 int image(const Common& common, const ImageOptions& options);
 int lease_run(const Common& common, const LeaseOptions& options);
 int lease_status(const Common& common);
+int models_list(const Common& common);
+int models_show(const Common& common, const std::string& id);
 int hold(const Common& common, const HoldOptions& options);
 
 /// Returns the leases and holds as a table, each line at most 80 columns wide.

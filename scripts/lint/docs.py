@@ -24,6 +24,7 @@ CONFIG_PAGE = "docs/reference/configuration.md"
 # Function of src/berth/config/*.cc that lists keys -> heading of the page's section.
 KEY_TABLES = {
     "read_root": "Top level",
+    "read_models": "`[models]`",
     "read_pool": "`[pool.<name>]`",
     "common_keys": "`[server.<name>]`, every kind",
     "llama_keys": "`[server.<name>]`, kind `llama-server`",

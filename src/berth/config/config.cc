@@ -52,6 +52,7 @@ void read_root(const Node::Table& root, const Environment& environment, Reading&
                 {"state", path(config.state_dir, reading.paths)},
                 {"pool", section(read_pools), "a section [pool.ram]"},
                 {"server", section(read_servers), "a section [server.chat]"},
+                {"models", section(read_models)},
                 {"policy", section(read_policy)}},
                reading.problems);
   find_state(root, environment, reading);

@@ -23,11 +23,20 @@ struct Address {
   bool operator==(const Address&) const = default;
 };
 
-/// Of a pool, what the core need not know.
-struct PoolOptions {
-  std::string device = "0";  ///< of kind `device`: the GPU's place in the driver's order, or UUID
+/// A model with a name of its own.
+struct NamedModel {
+  std::string id;
+  std::string path;  ///< absolute
 
-  bool operator==(const PoolOptions&) const = default;
+  bool operator==(const NamedModel&) const = default;
+};
+
+/// Where models are looked for, beside those of the servers.
+struct ModelPlaces {
+  std::vector<std::string> directories;  ///< absolute
+  std::vector<NamedModel> entries;       ///< in the order of the file
+
+  bool operator==(const ModelPlaces&) const = default;
 };
 
 /// What the file says, with every default filled in.
@@ -38,8 +47,8 @@ struct Config {
   Duration max_hold{285s};        ///< of servers that have none of their own
   Duration hold_grace{60s};       ///< a hold waits so long for its owner after a restart of Berth
   Duration orphan_timeout{5min};  ///< from the end of Berth to the end of servers it left
-  core::Config core;  ///< the capacities of `device` and `host` pools are 0: the machine knows
-  std::vector<PoolOptions> pools;      ///< same order as core.pools
+  ModelPlaces models;
+  core::Config core;
   std::vector<ServerOptions> servers;  ///< same order as core.servers: the order in the file
 
   bool operator==(const Config&) const = default;

@@ -41,6 +41,22 @@ const std::string kPool = "[pool.ram]\nkind = \"capped\"\ncapacity = \"1GiB\"\n"
 const std::string kChat = "[server.chat]\nkind = \"llama-server\"\nmodel = \"chat.gguf\"\n";
 const std::string kImage = "[server.image]\nkind = \"sd-server\"\nmodel = \"sd.safetensors\"\n";
 
+TEST(ConfigErrors, SayHowFoldersAndNamesOfModelsAreWritten) {
+  expect_said(
+      "[models]\n",
+      {{"directories = \"models\"",
+        "15: directories is \"models\"; write a list of paths, for example [\"~/models\"]"},
+       {"directories = [1]", "16: directories is 1; write a path, relative to this file"},
+       {"entries = \"x.gguf\"",
+        "11: entries is \"x.gguf\"; write names with paths, for example {story = \"story.gguf\"}"},
+       {"entries = {Big = \"x.gguf\"}",
+        "12: \"Big\" cannot be the name of a model; write 1 to 32 of a-z, 0-9, \"_\", \"-\" and "
+        "\".\""},
+       {"folders = []",
+        "1: [models] has no key \"folders\"; write \"directories\" or \"entries\""}},
+      kPool + kChat);
+}
+
 TEST(ConfigErrors, NameUnknownKeysAndTheNearestKnownOne) {
   expect_said("",
               {{"lisen = \"127.0.0.1:1\"", R"(1: the file has no key "lisen"; write "listen")"}},

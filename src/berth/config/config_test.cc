@@ -385,6 +385,16 @@ TEST(Config, AFolderIsNoConfiguration) {
   EXPECT_THAT(config.error().message, HasSubstr("/: Is a directory"));
 }
 
+TEST(Config, ModelsAreFoundInFoldersAndUnderNames) {
+  const Config config = read(std::string(kFifteenLines) +
+                             "\n[models]\ndirectories = [\"~/models\", \"/srv/models/\"]\n"
+                             "entries = {story = \"~/story.gguf\"}\n");
+
+  EXPECT_EQ(config.models.directories,
+            (std::vector<std::string>{"/home/ann/models", "/srv/models"}));
+  EXPECT_EQ(config.models.entries, (std::vector<NamedModel>{{"story", "/home/ann/story.gguf"}}));
+}
+
 TEST(Config, AKindHasItsNameInTheFile) {
   const Config config = read(kFifteenLines);
 

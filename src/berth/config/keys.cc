@@ -193,6 +193,20 @@ Reader path(std::string& out, const Paths& paths) {
   };
 }
 
+Reader paths(std::vector<std::string>& out, const Paths& paths) {
+  return [&out, &paths](const Entry& entry, Problems& problems) {
+    const auto* list = entry.node.as<Node::Array>();
+    if (list == nullptr) {
+      return add_mismatch(entry, R"(a list of paths, for example ["~/models"])", problems);
+    }
+    for (const Node& element : *list) {
+      if (auto full = resolved({entry.key, entry.at, element}, paths, problems)) {
+        out.push_back(std::move(*full));
+      }
+    }
+  };
+}
+
 Reader program(std::optional<std::string>& out, const Paths& paths) {
   return [&out, &paths](const Entry& entry, Problems& problems) {
     const auto* text = entry.node.as<std::string>();

@@ -96,6 +96,8 @@ Reader duration(Duration& out, Duration min);
 Reader duration_or_none(std::optional<Duration>& out);
 /// A path, made absolute.
 Reader path(std::string& out, const Paths& paths);
+/// A list of paths, each made absolute.
+Reader paths(std::vector<std::string>& out, const Paths& paths);
 /// A program: a path, made absolute, or a bare name, kept as it is.
 Reader program(std::optional<std::string>& out, const Paths& paths);
 Reader one_of(std::optional<std::string>& out, std::span<const std::string_view> names);

@@ -18,6 +18,8 @@ struct Reading {
 void read_pools(const Entry& pools, Reading& reading);
 /// `[server.*]`; the pools must have been read.
 void read_servers(const Entry& servers, Reading& reading);
+/// `[models]`
+void read_models(const Entry& models, Reading& reading);
 /// `[policy]`
 void read_policy(const Entry& policy, Reading& reading);
 /// `listen`
