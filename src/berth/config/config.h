@@ -23,6 +23,13 @@ struct Address {
   bool operator==(const Address&) const = default;
 };
 
+/// Of a pool, what the core need not know.
+struct PoolOptions {
+  std::string device = "0";  ///< of kind `device`: the GPU's place in the driver's order, or UUID
+
+  bool operator==(const PoolOptions&) const = default;
+};
+
 /// A model with a name of its own.
 struct NamedModel {
   std::string id;
@@ -48,7 +55,8 @@ struct Config {
   Duration hold_grace{60s};       ///< a hold waits so long for its owner after a restart of Berth
   Duration orphan_timeout{5min};  ///< from the end of Berth to the end of servers it left
   ModelPlaces models;
-  core::Config core;
+  core::Config core;  ///< the capacities of `device` and `host` pools are 0: the machine knows
+  std::vector<PoolOptions> pools;      ///< same order as core.pools
   std::vector<ServerOptions> servers;  ///< same order as core.servers: the order in the file
 
   bool operator==(const Config&) const = default;
