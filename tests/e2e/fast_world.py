@@ -13,9 +13,10 @@ LLAMA_STANDIN = BIN / "llama-server-standin"
 SLACK = 'stop_deadline = "1s"'
 
 
-def fast_config(llm_arguments=(), llm_extra="", binary=LLAMA_STANDIN, step_ms=2, **options):
+def fast_config(llm_arguments=(), llm_extra="", binary=LLAMA_STANDIN, step_ms=2, standin_memory=24,
+                **options):
     arguments = ["--standin-memory", "24MiB", *llm_arguments]
-    return config(binary=binary, standin_memory=24, step_ms=step_ms,
+    return config(binary=binary, standin_memory=standin_memory, step_ms=step_ms,
                   llm_extra=f"extra_args = {json.dumps(arguments)}\n{llm_extra}", **options)
 
 

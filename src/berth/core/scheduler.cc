@@ -257,10 +257,11 @@ void Scheduler::learn_footprint(ServerId id, const Footprint& measured) {
   const Footprint before = config.footprint;
   for (PoolShare& share : config.footprint.shares) {
     const Bytes seen = measured.in(share.pool);
-    if (seen.count > 0) share.bytes = seen;
+    if (seen.count == 0 || seen == share.bytes) continue;
+    share.bytes = seen;
+    if (!state_.config.pools[share.pool.value].again) config.source = FootprintSource::learned;
   }
   if (config.footprint == before) return;
-  config.source = FootprintSource::learned;
   const Claim probe{.newcomer = id, .need = config.footprint};
   emit(Announce{
       .reason = Reason::learned, .server = id, .numbers = numbers_of(state_, probe, false)});

@@ -43,6 +43,7 @@ boost::json::object server_object(const host::ServerStatus& server) {
   add_usage(object, server.uses);
   object["footprint_bytes"] = server.footprint.count;
   object["footprint_source"] = server.footprint_source;
+  object["known_bytes"] = server.known.count;
   object["running"] = server.running;
   object["waiting"] = server.waiting;
   object["bound_ms"] = nullptr;

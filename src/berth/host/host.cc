@@ -47,6 +47,8 @@ void HostImpl::post(core::Event event) {
     journal_->write(stamp, next, core_config_);
     if (const auto* ended = std::get_if<core::JobEnded>(&next)) {
       const auto job = pending(ended->job);
+      const bool done = job && job->is_request() && ended->how == core::JobEnd::done;
+      if (done) slots_[job->server.value]->has_served = true;
       if (job)
         step("job_done", job->server, fmt::format("job {}: {}", job->id.value, name(ended->how)));
     }
@@ -171,6 +173,8 @@ Task<void> HostImpl::start_server(core::MoveTo move) {
   context.launch = slot.launch;
   context.deadline = move.deadline;
   context.abort = &abort;
+  slot.has_served = false;
+  slot.peak = {};
   recovery_failpoint("recovery_before_move");
   auto started = co_await slot.adapter->start(std::move(context));
   recovery_failpoint("recovery_after_move");
@@ -196,6 +200,7 @@ Task<void> HostImpl::stop_server(core::MoveTo move) {
   if (state().server(move.server).displaced) {
     step("drained", move.server, "nothing of ours runs there any more");
   }
+  auto held = learned(move.server);
   recovery_failpoint("recovery_before_move");
   auto stopped = co_await slot.adapter->stop(move.keep, move.deadline);
   recovery_failpoint("recovery_after_move");
@@ -204,6 +209,7 @@ Task<void> HostImpl::stop_server(core::MoveTo move) {
   slot.moved.reset();
   core::EffectResult result;
   if (!stopped) result.error = stopped.error();
+  if (stopped) result.measured = std::move(held);
   post(core::EffectEnded{move.effect, result});
   if (!stopped && stopped.error().code == ErrorCode::unkillable) {
     spawn(executor_, await_late_end(move.server, move.generation));

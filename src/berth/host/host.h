@@ -141,6 +141,7 @@ struct ServerStatus {
   Usage uses;
   Bytes footprint;
   std::string footprint_source;
+  Bytes known;  ///< the most that it was seen to take here, else the footprint
   std::size_t running = 0;
   std::size_t waiting = 0;
   std::uint16_t front_port = 0;

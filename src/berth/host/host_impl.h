@@ -96,6 +96,9 @@ class HostImpl final : public Host {
     bool moving = false;
     Event moved;  ///< pulsed when a move has ended
     http::Spool spool;
+    // Of its newest start, for what is learned of it.
+    bool has_served = false;  ///< a job was done
+    core::Footprint peak;     ///< the most that samples saw
     std::uint16_t front_port = 0;
   };
 
@@ -148,6 +151,8 @@ class HostImpl final : public Host {
   Task<Status> find_pools();
   Status take_capacities(const Machine& machine);
   void show_devices(ServerId server, process::LaunchSpec& launch) const;
+  void note_peaks(const core::Measured& sample);
+  std::optional<core::Footprint> learned(ServerId server);
   void forget_sessions(const std::vector<core::Holder>& holders);
   void forget_leases(const std::vector<core::Holder>& holders,
                      const std::vector<std::string>& ended_tags);
@@ -195,6 +200,7 @@ class HostImpl final : public Host {
   std::map<JobId, std::shared_ptr<PendingJob>> jobs_;
   std::map<JobId, std::unique_ptr<Job>> without_owner_;  ///< holds of a past Berth
   std::deque<PastWait> past_waits_;
+  std::vector<store::FootprintRow> footprints_;  ///< as they stand in the store
   /// What predict() said last, until something happens.
   mutable std::optional<std::pair<Instant, std::vector<core::Forecast>>> forecasts_;
   std::uint64_t last_job_ = 0;

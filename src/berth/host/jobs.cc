@@ -9,6 +9,7 @@
 #include "berth/core/predict.h"
 #include "berth/core/turns.h"
 #include "berth/host/host_impl.h"
+#include "berth/host/second_pools.h"
 #include "berth/host/text.h"
 #include "berth/host/world.h"
 
@@ -142,18 +143,19 @@ std::unique_ptr<Job> HostImpl::submit(JobRequest request) {
        fmt::format("job {} ({}){}{}", job->id.value,
                    job->is_request() ? name(what.job_class) : name(what.kind),
                    what.client.empty() ? "" : " from ", what.client));
-  post(core::JobArrived{.job = job->id,
-                        .kind = what.kind,
-                        .server = what.server,
-                        .job_class = what.job_class,
-                        .client = what.client,
-                        .need = what.need,
-                        .parent = what.parent,
-                        .hold = what.hold,
-                        .servers = what.servers,
-                        .exclusive = what.exclusive,
-                        .limit = what.limit,
-                        .kept_alive = what.kept_alive});
+  post(core::JobArrived{
+      .job = job->id,
+      .kind = what.kind,
+      .server = what.server,
+      .job_class = what.job_class,
+      .client = what.client,
+      .need = what.need ? std::optional(in_second_pools(*what.need, core_config_)) : std::nullopt,
+      .parent = what.parent,
+      .hold = what.hold,
+      .servers = what.servers,
+      .exclusive = what.exclusive,
+      .limit = what.limit,
+      .kept_alive = what.kept_alive});
   return job_of(job);
 }
 
@@ -225,8 +227,10 @@ ServerStatus HostImpl::server_status(ServerId id) const {
     }
   }
   each.uses = meter_.usage(id);
-  for (const core::PoolShare& share : server.config.footprint.shares)
-    each.footprint += share.bytes;
+  for (const core::PoolShare& share : server.config.footprint.shares) {
+    const bool again = core_config_.pools[share.pool.value].again.has_value();
+    (again ? each.known : each.footprint) += share.bytes;
+  }
   each.footprint_source = name(server.config.source);
   each.running = server.running.size();
   each.waiting = server.queue.size();
@@ -282,6 +286,7 @@ HostStatus HostImpl::status() const {
   out.probe = probe_status_;
   for (std::uint32_t i = 0; i < core_config_.pools.size(); ++i) {
     const core::PoolConfig& pool = core_config_.pools[i];
+    if (pool.again) continue;
     const core::PoolSample& sample = sampled_ ? newest_sample_.pools[i] : state().sample[i];
     PoolStatus each{.name = pool.name,
                     .kind = std::string(name(pool.kind)),

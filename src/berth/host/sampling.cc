@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "berth/host/host_impl.h"
+#include "berth/host/second_pools.h"
 #include "berth/host/world.h"
 
 namespace berth::host {
@@ -92,7 +93,7 @@ Status HostImpl::take_capacities(const Machine& machine) {
 Status HostImpl::take_devices() {
   for (std::size_t i = 0; i < core_config_.pools.size(); ++i) {
     const core::PoolConfig& pool = core_config_.pools[i];
-    if (pool.kind == core::PoolKind::capped) continue;
+    if (pool.kind == core::PoolKind::capped || pool.again) continue;
     const bool is_device = pool.kind == core::PoolKind::device;
     const auto& before = devices_of_pools_;
     const auto end = before.begin() + static_cast<std::ptrdiff_t>(i);
@@ -136,6 +137,7 @@ void HostImpl::take(const core::Measure& action) {
 
 Task<void> HostImpl::measure(EffectId effect) {
   core::Measured measured = co_await sample(effect);
+  if (!measured.error) add_second_pools(measured, core_config_);
   post(std::move(measured));
 }
 
@@ -194,6 +196,7 @@ Task<core::Measured> HostImpl::sample(EffectId effect) {
   if (!measured.error) {
     forget_leases(measured.holders, ended);
     newest_sample_ = measured;
+    note_peaks(measured);
     sampled_ = true;
     journal_->memory(stamp_now(), measured, core_config_);
   }
@@ -237,7 +240,7 @@ core::Measured HostImpl::to_measured(EffectId effect, const Machine& machine, bo
   MeterContext context{.settled = settled};
   for (const probe::ProcessMemory& process : machine.ours)
     context.owners.push_back(owner_of(process));
-  for (std::uint32_t i = 0; i < core_config_.pools.size(); ++i)
+  for (std::uint32_t i = 0; i < config_.core.pools.size(); ++i)
     context.promised.push_back(state().ledger.promised(PoolId{i}));
   core::Measured measured = meter_.measure(effect, machine, context);
   if (!measured.error) forget_sessions(measured.holders);

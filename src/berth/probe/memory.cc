@@ -191,6 +191,16 @@ Result<Rollup> parse_smaps_rollup(std::string_view text) {
   return Rollup{.pss = *pss, .pss_anon_shmem = *anonymous + *shared_memory};
 }
 
+Result<Bytes> read_peak(pid_t pid) {
+  const Text file = read_text(path_of(pid, "status"));
+  const Result<Bytes> peak = value_of(file.text, "VmHWM");
+  if (file.error_number == 0 && peak) return *peak;
+  return fail(ErrorCode::io, fmt::format("cannot read the peak memory of process {}: {}", pid,
+                                         file.error_number != 0
+                                             ? std::generic_category().message(file.error_number)
+                                             : peak.error().message));
+}
+
 Result<HostMemory> parse_meminfo(std::string_view text) {
   const Result<Bytes> total = value_of(text, "MemTotal");
   if (!total) return fail(total.error());

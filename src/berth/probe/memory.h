@@ -41,6 +41,11 @@ struct ProcessMemory {
 Result<std::vector<ProcessMemory>> read_sessions(std::span<const pid_t> sessions,
                                                  std::span<const std::string> tags = {});
 
+/// Returns the most that the process has held at any time (VmHWM), shared pages counted in full.
+/// Reads counters only: no memory lock of the process is taken.
+/// Errors: io, naming the pid.
+Result<Bytes> read_peak(pid_t pid);
+
 struct HostMemory {
   Bytes total;
   Bytes available;  ///< MemAvailable: page cache counts as available, mapped weights too

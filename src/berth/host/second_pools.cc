@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "berth/host/footprints.h"
+#include "berth/host/second_pools.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -9,10 +9,15 @@
 #include <fmt/format.h>
 
 #include "berth/host/header_footprint.h"
+#include "berth/host/host_impl.h"
+#include "berth/probe/memory.h"
 #include "berth/servers/saved_slots.h"
 
 namespace berth::host {
 namespace {
+
+/// Runs of one server differ by so much; less is no news.
+constexpr Bytes kSmall = 1_MiB;
 
 /// A file that is not there, or a program that PATH finds, stands by its name.
 std::string identity_of(const std::string& path) {
@@ -101,6 +106,55 @@ void add_second_pools(core::Measured& sample, const core::Config& config) {
   }
   for (core::Holder& holder : sample.holders)
     holder.bytes = in_second_pools(std::move(holder.bytes), config);
+}
+
+// ---- What is learned ----------------------------------------------------------------------------
+
+void HostImpl::note_peaks(const core::Measured& sample) {
+  for (std::uint32_t i = 0; i < slots_.size(); ++i) {
+    core::Footprint held;
+    for (std::uint32_t pool = 0; pool < sample.pools.size(); ++pool) {
+      Bytes sum = {};
+      for (const core::Holder& holder : sample.holders) {
+        const bool its = holder.server == ServerId{i} &&
+                         holder.generation == state().server(ServerId{i}).generation;
+        if (its) sum += holder.bytes.in(PoolId{pool});
+      }
+      held.shares.push_back({PoolId{pool}, std::max(sum, slots_[i]->peak.in(PoolId{pool}))});
+    }
+    slots_[i]->peak = std::move(held);
+  }
+}
+
+/// What it held at most, before it is stopped: of a process the kernel knows it exactly, of a GPU
+/// samples must do. Nothing: it has served nobody, or nothing new was learned.
+std::optional<core::Footprint> HostImpl::learned(ServerId id) {
+  Slot& slot = *slots_[id.value];
+  if (!slot.has_served) return std::nullopt;
+  const process::Process* process = slot.adapter->process();
+  const auto peak = process != nullptr && process->running()
+                        ? probe::read_peak(process->identity().pid)
+                        : Result<Bytes>(Bytes{});
+  const std::string key = footprint_key(config_.servers[id.value]);
+  core::Footprint news;
+  for (const core::PoolShare& share : core_config_.servers[id.value].footprint.shares) {
+    const core::PoolConfig& pool = core_config_.pools[share.pool.value];
+    if (!pool.again) continue;
+    Bytes held = slot.peak.in(*pool.again);
+    if (pool.kind != core::PoolKind::device) held = std::max(held, peak.value_or(Bytes{}));
+    const std::string& name = core_config_.pools[pool.again->value].name;
+    const auto row = std::find_if(footprints_.begin(), footprints_.end(), [&](const auto& each) {
+      return each.key == key && each.pool == name;
+    });
+    const bool known = row != footprints_.end();
+    if (held.count == 0 || (known && held.count <= row->bytes + kSmall.count)) continue;
+    store::FootprintRow fresh{key, name, held.count, core_config_.servers[id.value].name};
+    known ? * row = fresh : footprints_.emplace_back(fresh);
+    store_->put(std::move(fresh), [](const Status&) {});
+    news.shares.push_back({share.pool, held});
+  }
+  if (news.shares.empty()) return std::nullopt;
+  return news;
 }
 
 }  // namespace berth::host
