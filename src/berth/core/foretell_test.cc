@@ -105,7 +105,7 @@ TEST(Foretell, ARefusedRequestIsToldWhenItsServerIsBack) {
 
 TEST(Foretell, BehindMoreJobsThanACopyCanPlayNothingIsForetold) {
   Config config = card_of_ten();
-  config.policy.foretell_steps = 6;
+  config.policy.foretell_steps = 7;
   Driver d = chatting(config);
   d.ask(kSd, image);
   d.ask(kSd, image);

@@ -2,7 +2,6 @@
 #include "berth/host/second_pools.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <optional>
 #include <variant>
 
