@@ -20,6 +20,7 @@ struct Arguments {
   UpOptions up;
   std::string server;
   int decisions = 10;
+  bool forget = false;
   int lines = 50;
   std::string journal;
   std::string model;
@@ -208,6 +209,11 @@ void add_models(CLI::App& app, Arguments& arguments) {
   CLI::App* show = add(*models, "show", "Show one model, and what its servers will take", arguments,
                        [&] { return models_show(arguments.common, arguments.model); });
   show->add_option("id", arguments.model, "As `berth models` has it")->required();
+  CLI::App* seen =
+      add(*models, "footprint", "Show what servers were measured to take", arguments,
+          [&] { return footprints(arguments.common, arguments.server, arguments.forget); });
+  seen->add_option("server", arguments.server, "Only this one");
+  seen->add_flag("--forget", arguments.forget, "Believe it no more; it is measured anew");
   models->callback([&arguments, models] {  // CLI11 calls it behind that of `show`
     if (models->get_subcommands().empty()) {
       arguments.chosen = [&arguments] { return models_list(arguments.common); };

@@ -85,6 +85,8 @@ int lease_run(const Common& common, const LeaseOptions& options);
 int lease_status(const Common& common);
 int models_list(const Common& common);
 int models_show(const Common& common, const std::string& id);
+/// Of all servers if `server` is "".
+int footprints(const Common& common, const std::string& server, bool forget);
 int hold(const Common& common, const HoldOptions& options);
 
 /// Returns the leases and holds as a table, each line at most 80 columns wide.

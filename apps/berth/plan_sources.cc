@@ -8,8 +8,11 @@
 
 #include <fmt/format.h>
 
+#include "berth/host/known_footprints.h"
 #include "berth/host/text.h"
 #include "berth/host/world.h"
+#include "berth/probe/gpu.h"
+#include "berth/probe/machine.h"
 #include "plan_amounts.h"
 
 namespace berth::cli {
@@ -86,69 +89,73 @@ PlanPool pool_of(const client::PoolInfo& info, core::Policy policy) {
   PlanPool pool{.name = info.name,
                 .is_gpu = is_gpu(info.kind, info.name),
                 .capacity = known(info.capacity),
+                .foreign = info.foreign.value_or(Bytes{}),
                 .policy = policy};
+  // What others take of it was not seen yet: then nobody knows what is left.
+  if (!info.foreign && info.kind != "capped") pool.capacity.reset();
   if (info.limit.count <= 0 || info.capacity.count <= 0) return pool;
   // The limit as Berth tells it, exactly: limit / available x available.
-  const std::int64_t divisor = std::gcd(info.limit.count, info.capacity.count);
+  const Bytes available = info.capacity - pool.foreign;
+  if (available.count <= 0) return pool;
+  const std::int64_t divisor = std::gcd(info.limit.count, available.count);
   pool.policy.limit_numerator = info.limit.count / divisor;
-  pool.policy.limit_denominator = info.capacity.count / divisor;
+  pool.policy.limit_denominator = available.count / divisor;
   return pool;
 }
 
-const core::ServerConfig* find_server(const std::optional<core::Config>& config,
-                                      const std::string& name) {
-  if (!config) return nullptr;
-  const auto found =
-      std::find_if(config->servers.begin(), config->servers.end(),
-                   [&](const core::ServerConfig& server) { return server.name == name; });
-  return found == config->servers.end() ? nullptr : &*found;
+std::optional<core::ServerClass> class_of(const core::Config& config, const std::string& name) {
+  for (const core::ServerConfig& server : config.servers)
+    if (server.name == name) return server.job_class;
+  return std::nullopt;
 }
 
-/// The split over the pools that the configuration gives, if its sum is what Berth tells and its
-/// pools are Berth's.
-std::vector<core::PlanShare> split_by_config(const client::ServerInfo& server,
-                                             const core::ServerConfig* known_as,
-                                             const std::vector<PlanPool>& pools) {
-  std::vector<core::PlanShare> shares;
-  Bytes sum;
-  if (known_as == nullptr) return shares;
-  for (const core::PoolShare& share : known_as->footprint.shares) {
-    if (share.pool.value >= pools.size()) return {};
-    shares.push_back({share.pool, share.bytes, server.footprint_source});
-    sum += share.bytes;
+/// What the machine has of a pool, and what others take of it.
+struct Memory {
+  Bytes capacity;
+  Bytes foreign;
+};
+
+std::optional<Memory> read_memory(const core::PoolConfig& pool, const std::string& device) {
+  if (pool.kind == core::PoolKind::capped) return Memory{pool.capacity, Bytes{}};
+  if (pool.kind == core::PoolKind::host) {
+    const auto memory = probe::read_host_memory();
+    if (!memory) return std::nullopt;
+    return Memory{memory->total, memory->total - memory->available};
   }
-  if (sum != server.footprint) shares.clear();
+  const auto driver = probe::Nvml::load(probe::Nvml::default_path());
+  const auto gpus = driver ? driver->read() : fail(driver.error());
+  for (std::size_t i = 0; gpus && i < gpus->size(); ++i) {
+    const probe::Gpu& gpu = (*gpus)[i];
+    if (gpu.uuid == device || std::to_string(i) == device) return Memory{gpu.total, gpu.used};
+  }
+  return std::nullopt;
+}
+
+std::vector<core::PlanShare> shares_of(const std::vector<std::pair<std::string, Bytes>>& bytes,
+                                       const std::vector<PlanPool>& pools,
+                                       const std::string& source) {
+  std::vector<core::PlanShare> shares;
+  for (const auto& [name, share] : bytes) {
+    for (std::uint32_t i = 0; i < pools.size(); ++i)
+      if (pools[i].name == name) shares.push_back({PoolId{i}, share, source});
+  }
   return shares;
 }
 
-PlanComponent component_of(const client::ServerInfo& server, const core::ServerConfig* known_as,
-                           const std::vector<PlanPool>& pools) {
+PlanComponent component_of(const client::ServerInfo& server, const std::vector<PlanPool>& pools) {
   PlanComponent component{.name = server.name};
   component.job_class =
       server.kind == "llama-server" ? core::ServerClass::chat : core::ServerClass::image;
-  if (known_as != nullptr) component.job_class = known_as->job_class;
   component.wanted = host::from_name<core::Wanted>(server.wanted).value_or(core::Wanted::on_demand);
   if (component.wanted == core::Wanted::off) component.presence = core::Presence::not_running;
-  if (pools.size() == 1) {
-    component.shares = {{PoolId{0}, server.footprint, server.footprint_source}};
-    return component;
-  }
-  component.shares = split_by_config(server, known_as, pools);
-  if (!component.shares.empty()) return component;
-  component.notes.push_back(
-      fmt::format("in which pools its {} lie is not known", gigabytes(server.footprint)));
-  for (std::uint32_t i = 0; i < pools.size(); ++i)
-    component.shares.push_back({PoolId{i}, std::nullopt, server.footprint_source});
+  component.shares = shares_of(server.footprint_shares, pools, server.footprint_source);
   return component;
 }
 
 PlanComponent component_of(const client::LeaseInfo& lease, const std::vector<PlanPool>& pools) {
   PlanComponent component{.name = "lease of " + lease.holder,
                           .job_class = core::ServerClass::batch};
-  for (const auto& [name, bytes] : lease.bytes) {
-    for (std::uint32_t i = 0; i < pools.size(); ++i)
-      if (pools[i].name == name) component.shares.push_back({PoolId{i}, bytes, "lease"});
-  }
+  component.shares = shares_of(lease.bytes, pools, "lease");
   return component;
 }
 
@@ -156,17 +163,23 @@ PlanComponent component_of(const client::LeaseInfo& lease, const std::vector<Pla
 
 PlanSource plan_of_config(const config::Config& config) {
   PlanSource source{.name = "the servers of " + config.file, .question = {}};
-  const core::Config complete = host::complete_config(config);
-  for (const core::PoolConfig& pool : complete.pools) {
+  config::Config here = config;
+  for (std::size_t i = 0; i < here.core.pools.size(); ++i) {
+    core::PoolConfig& pool = here.core.pools[i];
+    const std::optional<Memory> memory = read_memory(pool, config.pools[i].device);
+    if (memory) pool.capacity = memory->capacity;
     source.question.pools.push_back({.name = pool.name,
                                      .is_gpu = is_gpu(host::name(pool.kind), pool.name),
                                      .capacity = known(pool.capacity),
                                      .reserve = pool.reserve,
-                                     .policy = complete.policy});
+                                     .foreign = memory ? memory->foreign : Bytes{},
+                                     .policy = here.core.policy});
   }
+  core::Config complete = host::complete_config(here);
+  if (config.preset == config::Preset::measured) host::plan_by_preset(complete, here, {});
   for (std::size_t i = 0; i < complete.servers.size(); ++i) {
     PlanComponent component = component_of(complete.servers[i]);
-    if (!config.servers[i].memory_declared) {
+    if (complete.servers[i].source == core::FootprintSource::formula) {
       explain_formula(formula_of(config.servers[i]), component);
     }
     source.question.components.push_back(std::move(component));
@@ -178,15 +191,16 @@ PlanSource plan_of_daemon(const client::DaemonStatus& status,
                           const std::optional<config::Config>& config) {
   PlanSource source{.name = "the servers of the Berth that runs at " + status.address,
                     .question = {}};
-  std::optional<core::Config> complete;
-  if (config) complete = host::complete_config(*config);
-  const core::Policy policy = complete ? complete->policy : core::Policy{};
+  const core::Policy policy = config ? config->core.policy : core::Policy{};
   std::vector<PlanPool>& pools = source.question.pools;
   for (const client::PoolInfo& pool : status.pools)
     pools.push_back(pool_of(pool, policy));
   for (const client::ServerInfo& server : status.servers) {
-    source.question.components.push_back(
-        component_of(server, find_server(complete, server.name), pools));
+    PlanComponent component = component_of(server, pools);
+    if (const auto known_class = config ? class_of(config->core, server.name) : std::nullopt) {
+      component.job_class = *known_class;
+    }
+    source.question.components.push_back(std::move(component));
   }
   for (const client::LeaseInfo& lease : status.leases) {
     if (lease.kind == "lease" && lease.state != "waiting") {

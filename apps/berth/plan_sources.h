@@ -18,13 +18,14 @@ struct PlanSource {
   core::PlanQuestion question;
 };
 
-/// Returns all servers of the configuration in its pools, with footprints as Berth would have them.
-/// A model that cannot be read has an unknown size.
+/// Returns all servers of the configuration in its pools, with footprints as Berth would have them
+/// that has measured nothing. Pools of the machine are read from it; one that cannot be read, or a
+/// model, has an unknown size.
 PlanSource plan_of_config(const config::Config& config);
 
 /// Returns the servers of the running Berth that it may start, what is leased, and its pools as it
-/// sees them now. Where it has several pools, in which of them a server lies is known from
-/// `config`, if that agrees with the footprint that Berth tells; else it is unknown.
+/// sees them now. What Berth does not tell, the classes of servers and the rest of the policy, is
+/// taken from `config`.
 PlanSource plan_of_daemon(const client::DaemonStatus& status,
                           const std::optional<config::Config>& config);
 

@@ -54,6 +54,18 @@ class OutOfMemory(E2eTest):
         wait_for("the back-off is over", lambda: berth.chat("Hi").status == 200)
         self.assert_raised(berth, "chat", 300)
 
+    def test_what_it_was_found_to_need_outlives_berth(self):
+        berth = self.world("chat")
+        self.assertEqual(503, berth.chat("Hi").status)
+        berth.down()
+        berth.wait_killed()
+        berth.up()
+        found = berth.server("chat")
+        self.assertEqual((300 * MIB * MORE, "learned", 300 * MIB * MORE),
+                         (found["footprint_bytes"], found["footprint_source"], found["known_bytes"]))
+        (row,) = berth.api("GET", "/api/v1/footprints").json()["footprints"]
+        self.assertEqual(("chat", "raised", True), (row["server"], row["stage"], row["current"]))
+
     def test_a_picture_server_that_finds_no_room_is_started_again_and_the_picture_drawn(self):
         berth = self.world("image")
         self.assertEqual(200, berth.picture().status, "the client just waits")

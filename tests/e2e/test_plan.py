@@ -381,7 +381,7 @@ class Running(PlanTest, E2eTest):
         stopped = self.report(**here)
         self.assertEqual((400 * 2 ** 20, "direct"), (stopped["need_bytes"], stopped["verdict"]))
 
-    def test_with_several_pools_the_configuration_says_in_which_a_server_lies(self):
+    def test_with_several_pools_berth_says_in_which_a_server_lies(self):
         berth = Berth(CONFIG.replace('state = "s"\n', "").replace(
             "gpu_layers = 16", 'memory = {"gpu0.vram" = "4GB", ram = "1GB"}'))
         self.addCleanup(berth.close)
@@ -392,9 +392,28 @@ class Running(PlanTest, E2eTest):
         self.assertEqual({"name": "chat", "bytes": 4 * GB, "source": "declared"},
                          report["components"][0])
         elsewhere = self.report(cwd="/", env=environment)
-        self.assertEqual(("unknown", None), (elsewhere["verdict"], elsewhere["need_bytes"]))
-        self.assertIn("in which pools its 5.0 GB lie is not known",
-                      self.words(self.text(cwd="/", env=environment)))
+        self.assertEqual(report["components"], elsewhere["components"])
+        ram = next(pool for pool in elsewhere["pools"] if pool["pool"] == "ram")
+        self.assertEqual(GB, ram["components"][0]["bytes"])
+
+    def test_what_others_take_of_the_machine_is_not_planned_with(self):
+        text = '[pool.ram]\nkind = "host"\n' + CONFIG[CONFIG.index("[server.small]"):]
+        berth = Berth(text)
+        self.addCleanup(berth.close)
+        berth.environment["XDG_RUNTIME_DIR"] = berth.state
+        for berth_runs in (False, True):
+            where = ["--config", berth.config_path]
+            if berth_runs:
+                berth.up()
+                where = []
+            report = self.report(*where, cwd="/", env={**os.environ, "BERTH_STATE": f"{berth.state}/s"})
+            ram = report["pools"][0]
+            total = int(re.search(r"MemTotal: +(\d+)", Path("/proc/meminfo").read_text())[1]) * 1024
+            self.assertLessEqual(report["capacity_bytes"], total)
+            self.assertGreater(ram["foreign_bytes"], 0)
+            self.assertEqual((report["capacity_bytes"] - ram["foreign_bytes"]) * 3 // 4,
+                             report["limit_bytes"])
+            self.assertEqual(("direct", 2 * GB), (report["verdict"], report["need_bytes"]))
 
     def test_an_explicit_configuration_goes_before_the_running_berth(self):
         berth = self.berth(capacity=600, llm=300, image=400, wanted="on_demand").up()

@@ -21,7 +21,7 @@ PROBE_DEADLINE = 5  # s, of the host
 HOLD_MEMORY = "import sys; held = b'1' * int(sys.argv[1]); print('held', flush=True); input()"
 
 
-def pools_config(pool, memory, llm_extra="", image_memory=None):
+def pools_config(pool, memory, llm_extra="", image_memory=None, step_ms=2):
     """An LLM in `pool`, and perhaps a picture server."""
     arguments = ["--standin-memory", "24MiB"]
     text = f'''
@@ -46,7 +46,7 @@ kind = "sd-server"
 binary = "{BIN / "sd-server-standin"}"
 model = "{real_model()}"
 memory = {image_memory}
-extra_args = {json.dumps(arguments)}
+extra_args = {json.dumps([*arguments, "--standin-step-ms", str(step_ms)])}
 '''
     return text
 
@@ -186,6 +186,23 @@ class Pools(E2eTest):
         self.assertEqual([], berth.starts("image"))
         gpu.play()
         self.assertEqual(200, picture.get().status)
+
+    def test_the_peak_of_work_on_a_gpu_is_looked_for_while_it_works(self):
+        gpu, berth = self.on_gpu(image_memory=2 * GIB, step_ms=200)
+        berth.up()
+        picture = berth.picture_later()
+        pid = wait_for("it draws", lambda: berth.record("step", "dispatched", "image") and
+                       berth.server("image")["pid"])
+        gpu.play({pid: 3 * GIB})
+        seen = len(self.samples(berth))
+        wait_for("nobody asks for status, and it is seen", lambda: len(self.samples(berth)) > seen + 1)
+        gpu.play({pid: GIB})
+        self.assertEqual(200, picture.get().status)
+        berth.cli("stop", "image")
+        work = [row for row in berth.api("GET", "/api/v1/footprints").json()["footprints"]
+                if row["stage"] == "work" and row["pool"] == "gpu0.vram"]
+        self.assertEqual([("image", "64x64", 3 * GIB)],
+                         [(row["server"], row["shape"], row["bytes"]) for row in work])
 
     def test_a_server_sees_the_gpus_of_its_footprint_and_no_others(self):
         gpu = Gpu(self.folder)

@@ -180,6 +180,13 @@ Task<Result<LeaseNews>> LeaseStream::next() {
 Task<Result<std::string>> Client::leases() {
   return get("/api/v1/leases");
 }
+Task<Result<std::string>> Client::footprints() {
+  return get("/api/v1/footprints");
+}
+Task<Result<std::string>> Client::forget_footprints(std::string server) {
+  const std::string target = "/api/v1/footprints/forget";
+  return post(server.empty() ? target : target + "?server=" + server);
+}
 Task<Result<std::unique_ptr<LeaseStream>>> Client::lease(http::Request request) {
   request.target = "/api/v1/leases";
   return claim(std::move(request));

@@ -71,6 +71,9 @@ class Client {
   Task<Result<std::string>> explain(int limit);
   Task<Result<std::string>> logs(std::string server, int lines);
   Task<Result<std::string>> leases();
+  Task<Result<std::string>> footprints();
+  /// Of all servers if it is "". Returns what is known still.
+  Task<Result<std::string>> forget_footprints(std::string server);
   /// `request.body`: the JSON of POST /api/v1/leases or /api/v1/holds; its headers may say who
   /// asks, and in which hold. Errors: also what is refused at once.
   Task<Result<std::unique_ptr<LeaseStream>>> lease(http::Request request);

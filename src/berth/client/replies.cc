@@ -131,6 +131,10 @@ ServerInfo server_in(const json::object& object) {
   members.take("used_bytes", server.used);
   server.uses = usage_in(object);
   members.take("footprint_bytes", server.footprint);
+  for (const auto& [pool, bytes] : object_at(object, "footprint")) {
+    if (bytes.is_int64())
+      server.footprint_shares.emplace_back(std::string(pool), Bytes{bytes.get_int64()});
+  }
   members.take("footprint_source", server.footprint_source);
   members.take("running", server.running);
   members.take("waiting", server.waiting);
@@ -279,6 +283,23 @@ Result<std::vector<LeaseInfo>> read_leases(std::string_view text) {
   std::vector<LeaseInfo> leases;
   for_each(*object, "leases", [&](const json::object& each) { leases.push_back(lease_in(each)); });
   return leases;
+}
+
+Result<std::vector<FootprintInfo>> read_footprints(std::string_view text) {
+  const Result<json::object> object = object_in(text);
+  if (!object) return fail(object.error());
+  std::vector<FootprintInfo> footprints;
+  for_each(*object, "footprints", [&](const json::object& each) {
+    const Members members(each);
+    FootprintInfo& row = footprints.emplace_back();
+    members.take("server", row.server);
+    members.take("current", row.current);
+    members.take("pool", row.pool);
+    members.take("stage", row.stage);
+    members.take("shape", row.shape);
+    members.take("bytes", row.bytes);
+  });
+  return footprints;
 }
 
 Result<LeaseNews> read_lease_news(std::string_view text) {

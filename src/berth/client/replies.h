@@ -37,7 +37,8 @@ struct ServerInfo {
   std::optional<Bytes> used;
   UsageInfo uses;
   Bytes footprint;
-  std::string footprint_source;  ///< declared, formula, learned
+  std::vector<std::pair<std::string, Bytes>> footprint_shares;  ///< by pool
+  std::string footprint_source;  ///< declared, formula, header, learned
   std::int64_t running = 0;
   std::int64_t waiting = 0;
   std::optional<Duration> bound;  ///< a request that comes now is served within this
@@ -92,6 +93,16 @@ struct WaitingInfo {
   std::string waits_for;
 };
 
+/// What a server was seen to take at most.
+struct FootprintInfo {
+  std::string server;
+  bool current = false;  ///< as it is configured now
+  std::string pool;
+  std::string stage;  ///< load, steady, work, raised
+  std::string shape;  ///< of its work
+  Bytes bytes;
+};
+
 /// One line of the stream that a lease or hold lives by.
 struct LeaseNews {
   std::string state;  ///< waiting, granted, refused, revoked
@@ -137,6 +148,7 @@ Result<std::vector<RecordInfo>> read_records(std::string_view json);
 Result<std::vector<WaitingInfo>> read_waiting(std::string_view json);
 Result<std::vector<std::string>> read_lines(std::string_view json);
 Result<std::vector<LeaseInfo>> read_leases(std::string_view json);
+Result<std::vector<FootprintInfo>> read_footprints(std::string_view json);
 Result<LeaseNews> read_lease_news(std::string_view json);
 
 /// Returns the error that a reply with that status and envelope stands for.

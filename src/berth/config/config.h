@@ -46,6 +46,10 @@ struct ModelPlaces {
   bool operator==(const ModelPlaces&) const = default;
 };
 
+/// What memory is planned with: the seed's formulas and the best that is known beside them, or the
+/// best that is known alone.
+enum class Preset : std::uint8_t { seed, measured };
+
 /// What the file says, with every default filled in.
 struct Config {
   std::string file;  ///< as it was given to load() or parse()
@@ -54,6 +58,7 @@ struct Config {
   Duration max_hold{285s};        ///< of servers that have none of their own
   Duration hold_grace{60s};       ///< a hold waits so long for its owner after a restart of Berth
   Duration orphan_timeout{5min};  ///< from the end of Berth to the end of servers it left
+  Preset preset = Preset::seed;
   ModelPlaces models;
   core::Config core;  ///< the capacities of `device` and `host` pools are 0: the machine knows
   std::vector<PoolOptions> pools;      ///< same order as core.pools

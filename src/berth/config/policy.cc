@@ -18,6 +18,12 @@ constexpr Duration kShortest = 1ms;
 constexpr auto kOversize = std::to_array<Name<core::Oversize>>(
     {{"try", core::Oversize::attempt}, {"refuse", core::Oversize::refuse}});
 
+constexpr auto kPresets =
+    std::to_array<Name<Preset>>({{"seed", Preset::seed}, {"measured", Preset::measured}});
+/// Of preset `measured`, where nothing is written: 0.92.
+constexpr std::int64_t kMeasuredLimit = 23;
+constexpr std::int64_t kMeasuredLimitOf = 25;
+
 /// With at most this many digits above and below the line, a product with any number of bytes fits
 /// the 128 bits of the core.
 constexpr std::size_t kFractionDigitsMax = 9;
@@ -111,6 +117,7 @@ void read_policy(const Entry& policy, Reading& reading) {
   core::Policy& out = reading.config.core.policy;
   read_section({"[policy]", policy.at, *table},
                {
+                   {"preset", named<Preset>(reading.config.preset, kPresets)},
                    {"limit", limit(out)},
                    {"patience", whole(out.patience, kPatience)},
                    {"ageing", duration(out.ageing, kShortest)},
@@ -124,6 +131,10 @@ void read_policy(const Entry& policy, Reading& reading) {
                    {"swap_guess", duration(out.swap_guess, kShortest)},
                },
                reading.problems);
+  if (reading.config.preset == Preset::measured && find(*table, "limit") == nullptr) {
+    out.limit_numerator = kMeasuredLimit;
+    out.limit_denominator = kMeasuredLimitOf;
+  }
 }
 
 Reader address(Address& out) {

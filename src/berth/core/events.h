@@ -50,7 +50,7 @@ struct EffectResult {
   std::optional<Error> error;          ///< nothing: it succeeded
   std::optional<bool> state_restored;  ///< of a move to resident: did saved state come back
   /// Of a move to absent, after a job was done: the most that it was seen to hold. Of pools that
-  /// are not named nothing is learned.
+  /// are not named nothing is learned. A pool that it was not known to use is one from then on.
   std::optional<Footprint> measured;
 };
 
@@ -79,9 +79,12 @@ struct Measured {
 };
 
 struct UserAsked {
-  enum class What : std::uint8_t { start, stop, pin, unpin, clear_saved_state };
+  /// `forget`: what was learned of its memory is not believed any more; `footprint` is.
+  enum class What : std::uint8_t { start, stop, pin, unpin, clear_saved_state, forget };
   What what = What::start;
   ServerId server;
+  std::optional<Footprint> footprint = std::nullopt;
+  FootprintSource source = FootprintSource::formula;
 };
 
 struct TimerFired {

@@ -30,6 +30,50 @@ TEST(Learned, WhatAServerWasSeenToTakeIsPlannedWithFromItsNextStartOn) {
   EXPECT_EQ(d.state(kSd), ServerState::ready);
 }
 
+TEST(Learned, APoolThatItWasNotKnownToUseIsOneFromThenOn) {
+  Config config = card_of_ten(Wanted::on);
+  config.pools.push_back({.name = "ram", .capacity = 64_GiB});
+  Driver d(std::move(config));
+  d.pass(1h);
+  d.ask(kSd, image);
+  d.pass(500ms);
+  EffectResult result;
+  result.measured = Footprint{{{PoolId{0}, 6_GiB}, {PoolId{1}, 3_GiB}}};
+  d.apply(EffectEnded{*d.server(kLlm).move, result});
+  EXPECT_EQ(d.server(kLlm).config.footprint.in(PoolId{1}), 3_GiB);
+  EXPECT_EQ(d.server(kLlm).config.footprint.in(PoolId{0}), 6_GiB);
+}
+
+Event forget(ServerId server, Bytes footprint) {
+  return UserAsked{UserAsked::What::forget, server, bytes(footprint), FootprintSource::formula};
+}
+
+TEST(Learned, WhatWasLearnedCanBeForgotten) {
+  Driver d = put_out(2_GiB);
+  d.apply(forget(kLlm, 6_GiB));
+  EXPECT_EQ(d.server(kLlm).config.footprint, bytes(6_GiB));
+  EXPECT_EQ(d.server(kLlm).config.source, FootprintSource::formula);
+}
+
+TEST(Learned, WhatIsInMemoryKeepsItsPlaceUntilItLeaves) {
+  Driver d = settled();
+  d.apply(forget(kLlm, 9_GiB));
+  EXPECT_EQ(d.server(kLlm).config.footprint, bytes(6_GiB));
+  EXPECT_EQ(d.scheduler().state().ledger.promised(PoolId{0}), 6_GiB);
+  d.user(UserAsked::What::stop, kLlm);
+  d.pass(1min);
+  EXPECT_EQ(d.server(kLlm).config.footprint, bytes(9_GiB));
+}
+
+TEST(Learned, WhatTheRunThatIsForgottenTookIsLearnedAtItsEnd) {
+  Driver d = settled();
+  d.apply(forget(kLlm, 9_GiB));
+  d.ask(kSd, image);
+  d.pass(500ms);
+  d.apply(EffectEnded{*d.server(kLlm).move, {.measured = bytes(5_GiB)}});
+  EXPECT_EQ(d.server(kLlm).config.footprint, bytes(5_GiB));
+}
+
 TEST(Learned, WhatIsKnownAlreadyIsNotToldAgain) {
   const Driver d = put_out(6_GiB);
   EXPECT_FALSE(d.announced(Reason::learned));

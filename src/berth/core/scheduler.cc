@@ -42,6 +42,7 @@ std::vector<Action> Scheduler::apply(Instant now, const Event& event) {
   BERTH_ASSERT(recovered_ || std::holds_alternative<Recovered>(event));
   now_ = now;
   std::visit([this](const auto& e) { on(e); }, event);
+  forget_footprints();
   settle();
   return std::exchange(actions_, {});
 }
@@ -238,6 +239,7 @@ void Scheduler::start_failed(ServerId id, const Error& error) {
 /// Before it is tried again. Never beyond the pool: what needs all of it is alone in it anyway.
 void Scheduler::raise_footprint(ServerId id, const Error& error) {
   Server& target = server(id);
+  target.forgotten_to.reset();
   for (PoolShare& share : target.config.footprint.shares) {
     const Bytes capacity = state_.config.pools[share.pool.value].capacity;
     const Bytes more{(share.bytes.count + kOutOfMemoryShare - 1) / kOutOfMemoryShare};
@@ -255,16 +257,30 @@ void Scheduler::raise_footprint(ServerId id, const Error& error) {
 void Scheduler::learn_footprint(ServerId id, const Footprint& measured) {
   ServerConfig& config = server(id).config;
   const Footprint before = config.footprint;
-  for (PoolShare& share : config.footprint.shares) {
-    const Bytes seen = measured.in(share.pool);
-    if (seen.count == 0 || seen == share.bytes) continue;
-    share.bytes = seen;
-    if (!state_.config.pools[share.pool.value].again) config.source = FootprintSource::learned;
+  std::vector<PoolShare>& shares = config.footprint.shares;
+  for (const PoolShare& seen : measured.shares) {
+    if (seen.bytes.count == 0 || seen.bytes == config.footprint.in(seen.pool)) continue;
+    auto at = std::find_if(shares.begin(), shares.end(),
+                           [&](const PoolShare& share) { return share.pool >= seen.pool; });
+    if (at == shares.end() || at->pool != seen.pool) at = shares.insert(at, seen);
+    at->bytes = seen.bytes;
+    if (!state_.config.pools[seen.pool.value].again) config.source = FootprintSource::learned;
   }
   if (config.footprint == before) return;
   const Claim probe{.newcomer = id, .need = config.footprint};
   emit(Announce{
       .reason = Reason::learned, .server = id, .numbers = numbers_of(state_, probe, false)});
+}
+
+/// A place on the books that is taken, or about to be, stays as it was promised.
+void Scheduler::forget_footprints() {
+  for (std::uint32_t i = 0; i < state_.servers.size(); ++i) {
+    Server& target = state_.servers[i];
+    const bool rests = target.state == ServerState::absent || target.state == ServerState::failed;
+    if (!target.forgotten_to || !rests || target.freed || claim_of_newcomer(ServerId{i})) continue;
+    target.config.footprint = *std::exchange(target.forgotten_to, std::nullopt);
+    target.config.source = target.forgotten_source;
+  }
 }
 
 void Scheduler::became_absent(ServerId id, const EffectResult& result) {
@@ -277,6 +293,9 @@ void Scheduler::became_absent(ServerId id, const EffectResult& result) {
     target.failure = result.error;
     emit(Announce{.reason = Reason::stop_failed, .server = id, .error = result.error});
     return;
+  }
+  if (result.measured && target.forgotten_to) {
+    target.config.footprint = *std::exchange(target.forgotten_to, std::nullopt);
   }
   if (result.measured) learn_footprint(id, *result.measured);
   // A sweep after a failed start ends here too: its back-off goes on.
@@ -356,6 +375,10 @@ void Scheduler::on(const UserAsked& event) {
       return;
     case UserAsked::What::clear_saved_state:
       return user_clear(event.server);
+    case UserAsked::What::forget:
+      server(event.server).forgotten_to = event.footprint;
+      server(event.server).forgotten_source = event.source;
+      return;
   }
 }
 

@@ -54,6 +54,7 @@ class Scheduler {
   void became_ready(ServerId id, const EffectResult& result);
   void became_absent(ServerId id, const EffectResult& result);
   void learn_footprint(ServerId id, const Footprint& measured);
+  void forget_footprints();
   void raise_footprint(ServerId id, const Error& error);
   void user_start(ServerId id);
   void user_stop(ServerId id);

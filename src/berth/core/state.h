@@ -89,6 +89,10 @@ struct Server {
   std::optional<Instant> retry_at;
   std::optional<Error> failure;
 
+  /// Is planned with as soon as it is neither in memory nor on its way there.
+  std::optional<Footprint> forgotten_to;
+  FootprintSource forgotten_source = FootprintSource::formula;
+
   std::vector<Waiting> queue;  ///< in order of arrival
   std::vector<JobId> running;
 

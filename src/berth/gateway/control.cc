@@ -219,6 +219,8 @@ Task<void> serve_control(Call call) {
     case Act::shut_down:
       co_await serve_shut_down(call);
       break;
+    case Act::footprints:
+    case Act::forget_footprints:
     case Act::lease:
     case Act::hold:
     case Act::relay:

@@ -173,6 +173,12 @@ class FakeHost final : public host::Host {
   std::vector<std::string> log_tail(ServerId, int lines) const override {
     return {"last " + std::to_string(lines)};
   }
+  std::vector<host::KnownFootprint> known_footprints() const override { return known; }
+  void forget_footprints(std::optional<ServerId> server) override {
+    std::erase_if(known, [&](const host::KnownFootprint& each) {
+      return !server || each.server == config_.servers[server->value].name;
+    });
+  }
   Task<void> refresh() override {
     ++refreshed;
     co_return;
@@ -224,6 +230,7 @@ class FakeHost final : public host::Host {
   Event is_settled;
   host::HostStatus shown;
   std::deque<host::PastWait> past;
+  std::vector<host::KnownFootprint> known;
   int refreshed = 0;
   std::map<ServerId, std::uint16_t> front_ports;
 

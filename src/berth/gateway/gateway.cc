@@ -12,6 +12,7 @@
 #include "berth/gateway/control.h"
 #include "berth/gateway/door.h"
 #include "berth/gateway/errors.h"
+#include "berth/gateway/footprints.h"
 #include "berth/gateway/jobs.h"
 #include "berth/gateway/leases.h"
 #include "berth/gateway/models.h"
@@ -65,6 +66,10 @@ Task<void> serve_route(Call call) {
     case Act::leases:
     case Act::shut_down:
       co_await serve_control(call);
+      break;
+    case Act::footprints:
+    case Act::forget_footprints:
+      co_await send(call.exchange, footprints_reply(call));
       break;
     case Act::lease:
     case Act::hold:

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "berth/gateway/errors.h"
+#include "berth/gateway/footprints.h"
 #include "berth/gateway/models.h"
 #include "berth/gateway/progress.h"
 #include "berth/http/client.h"
@@ -275,6 +276,9 @@ RunningPtr submit(const Call& call, ServerId server, const Wishes& wishes) {
                           .parent = wishes.parent,
                           .kept_alive = wishes.progress.has_value(),
                           .hold = wishes.hold};
+  if (call.route().serves == Serves::image) {
+    wanted.shape = picture_shape(call.exchange.request().body);
+  }
   return std::make_shared<Running>(call.context, call.host().submit(std::move(wanted)));
 }
 

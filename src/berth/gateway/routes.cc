@@ -65,6 +65,8 @@ constexpr std::array kRoutes{
     named("POST", "/api/v1/servers/{name}/clear-saved-state", Act::clear_saved_state, kOwner),
     named("POST", "/api/v1/servers/{name}/pin", Act::pin, kOwner),
     named("POST", "/api/v1/servers/{name}/unpin", Act::unpin, kOwner),
+    read("/api/v1/footprints", Act::footprints, kReaders),
+    owned("/api/v1/footprints/forget", Act::forget_footprints),
     owned("/api/v1/leases", Act::lease),
     owned("/api/v1/holds", Act::hold),
     owned("/api/v1/shutdown", Act::shut_down),

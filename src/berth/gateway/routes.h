@@ -41,6 +41,8 @@ enum class Act : std::uint8_t {
   lease,
   hold,
   leases,
+  footprints,
+  forget_footprints,
   shut_down,
 };
 

@@ -42,6 +42,10 @@ boost::json::object server_object(const host::ServerStatus& server) {
   object["used_bytes"] = bytes(server.used);
   add_usage(object, server.uses);
   object["footprint_bytes"] = server.footprint.count;
+  boost::json::object shares;
+  for (const host::NamedShare& share : server.footprint_shares)
+    shares[share.pool] = share.bytes.count;
+  object["footprint"] = std::move(shares);
   object["footprint_source"] = server.footprint_source;
   object["known_bytes"] = server.known.count;
   object["running"] = server.running;

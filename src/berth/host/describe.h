@@ -275,9 +275,11 @@ void describe(Archive& archive, Value& value) {
 
 template <class Archive, Like<core::UserAsked> Value>
 void describe(Archive& archive, Value& value) {
-  auto& [what, server] = value;
+  auto& [what, server, footprint, source] = value;
   archive("what", what);
   archive("server", server);
+  archive("footprint_bytes", footprint);
+  archive("source", source);
 }
 
 template <class Archive, Like<core::TimerFired> Value>

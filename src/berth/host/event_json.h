@@ -13,7 +13,7 @@
 namespace berth::host {
 
 /// Counts the changes of how events and actions stand in the journal; in the first event of a run.
-inline constexpr std::int64_t kJournalFormat = 3;
+inline constexpr std::int64_t kJournalFormat = 4;
 
 /// Returns everything that the event or action says: "name" and its members. Servers and pools
 /// stand by name, times and lengths in nanoseconds. Equal values give equal objects, different

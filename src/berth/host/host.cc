@@ -47,8 +47,7 @@ void HostImpl::post(core::Event event) {
     journal_->write(stamp, next, core_config_);
     if (const auto* ended = std::get_if<core::JobEnded>(&next)) {
       const auto job = pending(ended->job);
-      const bool done = job && job->is_request() && ended->how == core::JobEnd::done;
-      if (done) slots_[job->server.value]->has_served = true;
+      if (job) note_work_done(*job, ended->how);
       if (job)
         step("job_done", job->server, fmt::format("job {}: {}", job->id.value, name(ended->how)));
     }
@@ -174,7 +173,7 @@ Task<void> HostImpl::start_server(core::MoveTo move) {
   context.deadline = move.deadline;
   context.abort = &abort;
   slot.has_served = false;
-  slot.peak = {};
+  slot.seen = {};
   recovery_failpoint("recovery_before_move");
   auto started = co_await slot.adapter->start(std::move(context));
   recovery_failpoint("recovery_after_move");
@@ -186,6 +185,7 @@ Task<void> HostImpl::start_server(core::MoveTo move) {
   core::EffectResult result;
   if (!started) result.error = started.error();
   if (started) result.state_restored = started->state_restored;
+  if (started) note_mark(move.server, store::Stage::load);
   post(core::EffectEnded{move.effect, result});
 }
 
@@ -241,6 +241,8 @@ void HostImpl::take(const core::Dispatch& action) {
   step("dispatched", action.server, fmt::format("job {}", action.job.value));
   job->answered.set();
   if (!job->is_request()) return;
+  slots_[action.server.value]->shape = job->request.shape;
+  spawn(executor_, watch_work());
   const auto& limit = core_config_.servers[action.server.value].job_limit;
   if (limit) spawn(executor_, cut_after(job, *limit));
 }
@@ -300,6 +302,7 @@ void HostImpl::take(const core::Announce& action) {
   if (const auto job = action.job ? pending(*action.job) : nullptr; job && action.eta) {
     job->foretold = Foretold{*action.eta, action.is_guess};
   }
+  if (action.reason == core::Reason::needs_more) note_raised(action.server);
   if (action.reason == core::Reason::gate_closed) {
     step("gate_closed", action.server, "new requests wait");
   }

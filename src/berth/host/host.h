@@ -38,6 +38,7 @@ struct JobRequest {
   std::vector<ServerId> servers;        ///< of a hold
   bool exclusive = false;               ///< of a hold: whoever may leave is out meanwhile
   std::optional<Duration> limit;        ///< of a hold or lease, from its grant
+  std::string shape;                    ///< of its work, by which memory is told apart: "64x64"
   std::optional<JobId> resumes;         ///< of a hold: its owner is back after a restart of Berth
 };
 
@@ -122,6 +123,12 @@ struct ProbeStatus {
   std::string detail;        ///< a sentence, with what is known of it
 };
 
+/// Bytes in one pool, by its name.
+struct NamedShare {
+  std::string pool;
+  Bytes bytes;
+};
+
 /// A server as status shows it: the core's view, and what the shell knows.
 struct ServerStatus {
   std::string name;
@@ -140,6 +147,7 @@ struct ServerStatus {
   std::optional<Bytes> used;  ///< in its pools, in the newest sample; nothing: unknown
   Usage uses;
   Bytes footprint;
+  std::vector<NamedShare> footprint_shares;  ///< by pool
   std::string footprint_source;
   Bytes known;  ///< the most that it was seen to take here, else the footprint
   std::size_t running = 0;
@@ -160,12 +168,6 @@ struct PoolStatus {
   std::optional<Bytes> foreign;    ///< in use by others; nothing: unknown, or none can be
   bool foreign_inferred = false;   ///< used less promised: the driver does not tell whose it is
   std::optional<int> utilisation;  ///< of the GPU, percent; nothing: unknown
-};
-
-/// Bytes in one pool, by its name.
-struct NamedShare {
-  std::string pool;
-  Bytes bytes;
 };
 
 /// A hold or lease that waits or is granted, or a lease that is over and whose processes still hold
@@ -202,6 +204,16 @@ struct PastWait {
   Foretold foretold;
   Duration waited{0};
   std::string how;  ///< ran, refused, left
+};
+
+/// What a server was seen to take at most, here and in the runs before.
+struct KnownFootprint {
+  std::string server;    ///< its name then
+  bool current = false;  ///< it stands for a server of the configuration as that is now
+  std::string pool;
+  std::string stage;  ///< load, steady, work; raised: not measured, it ran out of memory with less
+  std::string shape;  ///< of its work: "1024x768"; "" where all of it takes the same
+  Bytes bytes;
 };
 
 struct HostStatus {
@@ -243,6 +255,12 @@ class Host {
   /// The newest waits that were foretold (bounded), oldest first.
   [[nodiscard]] virtual const std::deque<PastWait>& past_waits() const = 0;
   [[nodiscard]] virtual std::vector<std::string> log_tail(ServerId server, int lines) const = 0;
+
+  /// By server, pool, stage and shape.
+  [[nodiscard]] virtual std::vector<KnownFootprint> known_footprints() const = 0;
+  /// What was learned of a server, or of all, is not believed any more: it is planned with what the
+  /// preset says of one that never ran; one that is in memory keeps its place until it leaves.
+  virtual void forget_footprints(std::optional<ServerId> server) = 0;
 
   /// Takes a fresh sample so that status() shows current memory.
   virtual Task<void> refresh() = 0;

@@ -15,6 +15,7 @@
 #include "berth/host/journal.h"
 #include "berth/host/meter.h"
 #include "berth/host/probe_thread.h"
+#include "berth/host/run_memory.h"
 #include "berth/process/alive_lock.h"
 #include "berth/process/directories.h"
 #include "berth/store/store_thread.h"
@@ -69,6 +70,8 @@ class HostImpl final : public Host {
   std::vector<WaitingStatus> waiting() const override;
   const std::deque<PastWait>& past_waits() const override { return past_waits_; }
   std::vector<std::string> log_tail(ServerId server, int lines) const override;
+  std::vector<KnownFootprint> known_footprints() const override;
+  void forget_footprints(std::optional<ServerId> server) override;
   Task<void> refresh() override;
   const std::deque<Record>& records() const override { return records_; }
   Task<std::vector<Record>> records_after(std::uint64_t number, Event& gone) override;
@@ -98,7 +101,8 @@ class HostImpl final : public Host {
     http::Spool spool;
     // Of its newest start, for what is learned of it.
     bool has_served = false;  ///< a job was done
-    core::Footprint peak;     ///< the most that samples saw
+    RunMemory seen;
+    std::string shape;  ///< of the newest work
     std::uint16_t front_port = 0;
   };
 
@@ -152,7 +156,12 @@ class HostImpl final : public Host {
   Status take_capacities(const Machine& machine);
   void show_devices(ServerId server, process::LaunchSpec& launch) const;
   void note_peaks(const core::Measured& sample);
-  std::optional<core::Footprint> learned(ServerId server);
+  void note_mark(ServerId server, store::Stage stage);
+  void note_work_done(const PendingJob& job, core::JobEnd how);
+  void note_raised(ServerId server);
+  [[nodiscard]] bool keep_row(store::FootprintRow row);
+  [[nodiscard]] std::optional<core::Footprint> learned(ServerId server);
+  Task<void> watch_work();
   void forget_sessions(const std::vector<core::Holder>& holders);
   void forget_leases(const std::vector<core::Holder>& holders,
                      const std::vector<std::string>& ended_tags);
@@ -201,6 +210,7 @@ class HostImpl final : public Host {
   std::map<JobId, std::unique_ptr<Job>> without_owner_;  ///< holds of a past Berth
   std::deque<PastWait> past_waits_;
   std::vector<store::FootprintRow> footprints_;  ///< as they stand in the store
+  bool watching_work_ = false;
   /// What predict() said last, until something happens.
   mutable std::optional<std::pair<Instant, std::vector<core::Forecast>>> forecasts_;
   std::uint64_t last_job_ = 0;

@@ -230,7 +230,11 @@ ServerStatus HostImpl::server_status(ServerId id) const {
   for (const core::PoolShare& share : server.config.footprint.shares) {
     const bool again = core_config_.pools[share.pool.value].again.has_value();
     (again ? each.known : each.footprint) += share.bytes;
+    if (!again) {
+      each.footprint_shares.push_back({core_config_.pools[share.pool.value].name, share.bytes});
+    }
   }
+  if (config_.preset == config::Preset::measured) each.known = each.footprint;
   each.footprint_source = name(server.config.source);
   each.running = server.running.size();
   each.waiting = server.queue.size();

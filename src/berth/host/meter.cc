@@ -113,8 +113,6 @@ core::Measured Meter::measure(EffectId effect, const Machine& machine,
   return measured;
 }
 
-/// Where the RAM of a process counts: in the first pool of its own that is no device, else in the
-/// machine's memory, if that is handed out.
 std::optional<PoolId> Meter::memory_pool(const core::Footprint& footprint) const {
   for (const core::PoolShare& share : footprint.shares) {
     if (share.pool.value >= pools_.size()) break;  // of the second pools, which nobody measures

@@ -50,6 +50,9 @@ class Meter {
   [[nodiscard]] const std::vector<ForeignStatus>& foreign() const { return foreign_processes_; }
   /// Adds what is known of the pool besides the sample that the core has.
   void describe(PoolId pool, PoolStatus& status) const;
+  /// Where the RAM of a process counts: in the first pool of its own that is no device, else in the
+  /// machine's memory, if that is handed out.
+  [[nodiscard]] std::optional<PoolId> memory_pool(const core::Footprint& footprint) const;
   /// What has to be read at `now`.
   [[nodiscard]] ProbeQuestion question(Instant now) const;
 
@@ -64,7 +67,6 @@ class Meter {
   /// CPU time by pid and start time.
   using Ticks = std::map<std::pair<pid_t, std::uint64_t>, std::uint64_t>;
 
-  [[nodiscard]] std::optional<PoolId> memory_pool(const core::Footprint& footprint) const;
   [[nodiscard]] core::Footprint shares_of(const Machine& machine, pid_t pid, Bytes memory,
                                           std::optional<PoolId> pool) const;
   void add_ours(core::Measured& measured, const Machine& machine, const MeterContext& context);

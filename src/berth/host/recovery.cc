@@ -13,7 +13,7 @@
 #include <fmt/format.h>
 
 #include "berth/host/host_impl.h"
-#include "berth/host/second_pools.h"
+#include "berth/host/known_footprints.h"
 #include "berth/host/world.h"
 #include "berth/servers/failpoint.h"
 #include "berth/servers/llama_server.h"
@@ -117,7 +117,7 @@ Task<Status> HostImpl::open() {
   auto footprints = store->footprints();
   if (!footprints) co_return fail(footprints.error());
   footprints_ = std::move(*footprints);
-  add_second_pools(core_config_, config_.servers, footprints_);
+  plan_by_preset(core_config_, config_, footprints_);
   store_ = std::make_unique<store::StoreThread>(std::move(*store));
   auto journal = Journal::open(config_.state_dir + "/journal.jsonl");
   if (!journal) co_return fail(journal.error());

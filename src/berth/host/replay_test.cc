@@ -434,11 +434,11 @@ TEST_F(ReplayTest, ARunInAnotherFormatIsSaidAndNotCompared) {
   run();
   run();
   auto all = lines();
-  change(all[0], R"("format":3)", R"("format":99)");
+  change(all[0], R"("format":4)", R"("format":99)");
   const auto report = replayed(all);
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_EQ(report->runs, 1u);
-  EXPECT_THAT(report->notes.front(), HasSubstr("format 99, this Berth reads format 3"));
+  EXPECT_THAT(report->notes.front(), HasSubstr("format 99, this Berth reads format 4"));
   all.resize(all.size() / 2);
   EXPECT_THAT(replayed(all).error().message, HasSubstr("format 99"));
 }

@@ -1,26 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Footprints that were measured here, and the second rule that they are planned by (ADR 0009).
+// The pools by which a second rule is planned (ADR 0009).
 #pragma once
 
-#include <string>
-#include <vector>
+#include <optional>
 
-#include "berth/config/config.h"
 #include "berth/core/events.h"
-#include "berth/store/store.h"
+#include "berth/core/types.h"
 
 namespace berth::host {
 
-/// Returns by what a server is recognised whose memory was measured: its kind, its model and
-/// program (path, size, time) and the arguments that matter for memory. One that has changed is
-/// another one.
-std::string footprint_key(const config::ServerOptions& server);
+/// Adds each pool a second time, all of which may be used, with the same bytes in it.
+void append_second_pools(core::Config& config);
 
-/// Adds each pool a second time (core::PoolConfig::again). In it a server stands with what was
-/// measured of it, else with what its model's header tells (header_footprint.h), else with what is
-/// planned with; all of the pool may be used.
-void add_second_pools(core::Config& complete, const std::vector<config::ServerOptions>& servers,
-                      const std::vector<store::FootprintRow>& measured);
+/// Returns the second one of a pool; nothing: it has none.
+std::optional<PoolId> second_of(PoolId pool, const core::Config& config);
 
 /// Returns the footprint with the same bytes in the second pools.
 core::Footprint in_second_pools(core::Footprint bytes, const core::Config& config);

@@ -225,6 +225,8 @@ std::string_view name(core::UserAsked::What what) {
       return "unpin";
     case core::UserAsked::What::clear_saved_state:
       return "clear_saved_state";
+    case core::UserAsked::What::forget:
+      return "forget";
   }
   return kNoName;
 }

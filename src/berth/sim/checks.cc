@@ -91,6 +91,7 @@ void Checks::note_user(const core::State& state, const core::UserAsked& event) {
         shadow.skip = true;
       }
       return;
+    case core::UserAsked::What::forget:
     case core::UserAsked::What::pin:
     case core::UserAsked::What::unpin:
       return;

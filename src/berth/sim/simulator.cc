@@ -466,8 +466,11 @@ void Simulator::change_foreign() {
 void Simulator::user_acts() {
   const core::State& state = core_->state();
   const ServerId server{static_cast<std::uint32_t>(rng_.below(state.config.servers.size()))};
-  const auto what = static_cast<core::UserAsked::What>(rng_.below(5));
-  feed(core::UserAsked{what, server});
+  core::UserAsked asked{static_cast<core::UserAsked::What>(rng_.below(6)), server};
+  if (asked.what == core::UserAsked::What::forget) {
+    asked.footprint = world_.config.servers[server.value].footprint;
+  }
+  feed(asked);
 }
 
 /// News of a past generation, an effect that has ended, a job that is over, a timer of long ago.

@@ -80,7 +80,7 @@ struct EventText {
     return out;
   }
   std::string operator()(const core::UserAsked& e) const {
-    constexpr const char* kWhat[] = {"start", "stop", "pin", "unpin", "clear"};
+    constexpr const char* kWhat[] = {"start", "stop", "pin", "unpin", "clear", "forget"};
     return fmt::format("user {} {}", kWhat[number(e.what)], e.server.value);
   }
   std::string operator()(const core::TimerFired& e) const {

@@ -53,6 +53,23 @@ constexpr auto kMigrations = std::to_array<std::string_view>({
       PRIMARY KEY (key, pool)
     ) STRICT;
     )sql",
+    // 4: when they took it, and for what work.
+    R"sql(
+    ALTER TABLE footprint RENAME TO footprint_3;
+    CREATE TABLE footprint (
+      key TEXT NOT NULL,
+      pool TEXT NOT NULL,
+      stage TEXT NOT NULL,
+      shape TEXT NOT NULL,
+      bytes INTEGER NOT NULL CHECK (bytes > 0),
+      server TEXT NOT NULL,
+      updated_unix_ms INTEGER NOT NULL,
+      PRIMARY KEY (key, pool, stage, shape)
+    ) STRICT;
+    INSERT INTO footprint SELECT key, replace(pool, ' (measured)', ''), 'work', '', bytes, server,
+                                 updated_unix_ms FROM footprint_3;
+    DROP TABLE footprint_3;
+    )sql",
 });
 
 Result<std::int64_t> version_of(Database& database) {

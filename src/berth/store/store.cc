@@ -55,20 +55,25 @@ constexpr std::string_view kHolds =
     "SELECT job, holder, servers, exclusive, ends_unix_ms FROM hold ORDER BY job";
 
 constexpr std::string_view kPutFootprint = R"sql(
-    INSERT OR REPLACE INTO footprint (key, pool, bytes, server, updated_unix_ms)
-    VALUES (?1, ?2, ?3, ?4, ?5)
+    INSERT OR REPLACE INTO footprint (key, pool, stage, shape, bytes, server, updated_unix_ms)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
 )sql";
 
-constexpr std::string_view kForgetFootprints = "DELETE FROM footprint WHERE server = ?1 OR ?1 = ''";
+constexpr std::string_view kForgetFootprints =
+    "DELETE FROM footprint WHERE (key = ?1 OR ?1 = '') AND (stage = ?2 OR ?2 = '')";
 
-constexpr std::string_view kFootprints =
-    "SELECT key, pool, bytes, server FROM footprint ORDER BY server, pool, key";
+constexpr std::string_view kFootprints = R"sql(
+    SELECT key, pool, stage, shape, bytes, server
+    FROM footprint ORDER BY server, key, pool, stage, shape
+)sql";
 
 /// Names of servers have no spaces.
 constexpr char kBetweenNames = ' ';
 
 constexpr auto kWanted = std::to_array<Wanted>({Wanted::on_demand, Wanted::on, Wanted::off});
 constexpr auto kAfter = std::to_array<After>({After::restore, After::on_request});
+constexpr auto kStages =
+    std::to_array<Stage>({Stage::load, Stage::steady, Stage::work, Stage::raised});
 
 /// Returns the value of that name; a name that no Berth of this schema writes is damage.
 template <class Values>
@@ -124,6 +129,16 @@ Status run_put(Statement& put, const HoldRow& row) {
   return {};
 }
 
+void bind_footprint(Statement& put, const FootprintRow& row, std::int64_t now_unix_ms) {
+  put.bind(1, row.key);
+  put.bind(2, row.pool);
+  put.bind(3, stored_name(row.stage));
+  put.bind(4, row.shape);
+  put.bind(5, row.bytes);
+  put.bind(6, row.server);
+  put.bind(7, now_unix_ms);
+}
+
 HoldRow read_hold(const Statement& found) {
   HoldRow row{.job = static_cast<std::uint64_t>(found.integer(0)),
               .holder = found.text(1),
@@ -162,6 +177,20 @@ Status check_integrity(Database& database) {
 }
 
 }  // namespace
+
+std::string_view stored_name(Stage stage) {
+  switch (stage) {
+    case Stage::load:
+      return "load";
+    case Stage::steady:
+      return "steady";
+    case Stage::work:
+      return "work";
+    case Stage::raised:
+      return "raised";
+  }
+  return "";
+}
 
 std::string_view stored_name(Wanted wanted) {
   switch (wanted) {
@@ -232,15 +261,11 @@ Status Store::write_one(const Change& change, std::int64_t now_unix_ms) {
   if (const auto* row = std::get_if<HoldRow>(&change)) return run_put(*put, *row);
   if (const auto* ended = std::get_if<HoldEnded>(&change))
     put->bind(1, static_cast<std::int64_t>(ended->job));
-  if (const auto* forgotten = std::get_if<FootprintsForgotten>(&change))
-    put->bind(1, forgotten->server);
-  if (const auto* row = std::get_if<FootprintRow>(&change)) {
-    put->bind(1, row->key);
-    put->bind(2, row->pool);
-    put->bind(3, row->bytes);
-    put->bind(4, row->server);
-    put->bind(5, now_unix_ms);
+  if (const auto* forgotten = std::get_if<FootprintsForgotten>(&change)) {
+    put->bind(1, forgotten->key);
+    put->bind(2, forgotten->stage ? stored_name(*forgotten->stage) : std::string_view());
   }
+  if (const auto* row = std::get_if<FootprintRow>(&change)) bind_footprint(*put, *row, now_unix_ms);
   if (const Result<bool> stepped = put->step(); !stepped) return fail(stepped.error());
   return {};
 }
@@ -254,10 +279,14 @@ Result<std::vector<FootprintRow>> Store::footprints() {
     const Result<bool> has_row = found->step();
     if (!has_row) return fail(has_row.error());
     if (!*has_row) return rows;
+    const auto stage = value_named(kStages, found->text(2));
+    if (!stage) return fail(stage.error());
     rows.push_back({.key = found->text(0),
                     .pool = found->text(1),
-                    .bytes = found->integer(2),
-                    .server = found->text(3)});
+                    .stage = *stage,
+                    .shape = found->text(3),
+                    .bytes = found->integer(4),
+                    .server = found->text(5)});
   }
 }
 

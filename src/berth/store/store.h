@@ -55,19 +55,27 @@ struct HoldEnded {
   std::uint64_t job = 0;
 };
 
+/// When a server took what was measured of it. `load`: until it was ready; `steady`: ready and
+/// without work; `work`: while it worked. `raised`: not measured: that it needs more than was
+/// counted is known because it ran out of memory.
+enum class Stage : std::uint8_t { load, steady, work, raised };
+
 /// The most that a server was measured to take in one pool.
 struct FootprintRow {
   std::string key;  ///< model, program and the arguments that matter
   std::string pool;
+  Stage stage = Stage::work;
+  std::string shape;  ///< of its work: "1024x768"; "" where all of it takes the same
   std::int64_t bytes = 0;
   std::string server;  ///< its name then, for people
 
   bool operator==(const FootprintRow&) const = default;
 };
 
-/// What was measured of the servers with that name is not believed any more; "" = of all.
+/// What is known under that key is not believed any more; "" = of all.
 struct FootprintsForgotten {
-  std::string server;
+  std::string key;
+  std::optional<Stage> stage = std::nullopt;  ///< only this; nothing = all
 };
 
 /// Something to be written: a row over the one of the same name or number, or its end.
@@ -76,6 +84,7 @@ using Change = std::variant<ServerRow, HoldRow, HoldEnded, FootprintRow, Footpri
 /// The names that stand in the database. Do not change them; they are stored.
 std::string_view stored_name(core::Wanted wanted);
 std::string_view stored_name(core::After after);
+std::string_view stored_name(Stage stage);
 
 /// The database, held open by exactly one connection.
 ///

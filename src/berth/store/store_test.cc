@@ -93,18 +93,34 @@ TEST_F(StoreTest, AHoldSurvivesReopeningUntilItHasEnded) {
 }
 
 TEST_F(StoreTest, AFootprintSurvivesReopeningAndIsReplacedByANewerOne) {
-  const FootprintRow first{.key = "m -c 4096", .pool = "ram", .bytes = 300, .server = "chat"};
-  const FootprintRow other{.key = "sd", .pool = "ram", .bytes = 700, .server = "image"};
+  const FootprintRow first{
+      .key = "m -c 4096", .pool = "ram", .stage = Stage::load, .bytes = 300, .server = "chat"};
+  const FootprintRow other{
+      .key = "sd", .pool = "ram", .shape = "64x64", .bytes = 700, .server = "image"};
   FootprintRow more = first;
   more.bytes = 350;
-  ASSERT_TRUE(open().put(std::vector<Change>{first, other}));
+  FootprintRow raised = first;
+  raised.stage = Stage::raised;
+  ASSERT_TRUE(open().put(std::vector<Change>{first, other, raised}));
+  ASSERT_TRUE(open().put(std::vector<Change>{FootprintsForgotten{first.key, Stage::raised}}));
   ASSERT_TRUE(open().put(std::vector<Change>{more}));
   EXPECT_THAT(open().footprints().value(), ElementsAre(more, other));
 
-  ASSERT_TRUE(open().put(std::vector<Change>{FootprintsForgotten{"chat"}}));
+  ASSERT_TRUE(open().put(std::vector<Change>{FootprintsForgotten{first.key}}));
   EXPECT_THAT(open().footprints().value(), ElementsAre(other));
   ASSERT_TRUE(open().put(std::vector<Change>{FootprintsForgotten{""}}));
   EXPECT_THAT(open().footprints().value(), IsEmpty());
+}
+
+TEST_F(StoreTest, FootprintsOfAnEarlierSchemaAreKept) {
+  ASSERT_TRUE(open().put(std::vector<Change>{kChat}));
+  execute(
+      "DROP TABLE footprint; CREATE TABLE footprint (key TEXT, pool TEXT, bytes INTEGER, server "
+      "TEXT, updated_unix_ms INTEGER) STRICT; INSERT INTO footprint VALUES ('m', 'ram (measured)', "
+      "300, 'chat', 1); PRAGMA user_version = 3");
+  const FootprintRow kept{
+      .key = "m", .pool = "ram", .stage = Stage::work, .bytes = 300, .server = "chat"};
+  EXPECT_THAT(open().footprints().value(), ElementsAre(kept));
 }
 
 TEST_F(StoreTest, ManyRowsAreOneTransaction) {
@@ -182,7 +198,7 @@ TEST_F(StoreTest, ADatabaseOfANewerBerthIsRefused) {
   ASSERT_FALSE(store);
   EXPECT_EQ(store.error(),
             (Error{ErrorCode::conflict, "the database " + path_ +
-                                            " is of version 99, this Berth knows up to 3; install "
+                                            " is of version 99, this Berth knows up to 4; install "
                                             "the newer Berth again, or use another state "
                                             "directory"}));
 }
