@@ -12,6 +12,7 @@
 
 #include "berth/gateway/errors.h"
 #include "berth/gateway/models.h"
+#include "berth/gateway/questions.h"
 #include "berth/gateway/reads.h"
 #include "berth/gateway/status_json.h"
 
@@ -212,6 +213,12 @@ Task<void> serve_control(Call call) {
       break;
     case Act::unpin:
       co_await serve_wish(call, What::unpin, server);
+      break;
+    case Act::would_need_offload:
+      co_await send(call.exchange, offload_reply(call, server));
+      break;
+    case Act::saved_state:
+      co_await send(call.exchange, saved_state_reply(call, server));
       break;
     case Act::leases:
       co_await serve_leases(call);

@@ -65,6 +65,8 @@ Task<void> serve_route(Call call) {
     case Act::unpin:
     case Act::leases:
     case Act::shut_down:
+    case Act::would_need_offload:
+    case Act::saved_state:
       co_await serve_control(call);
       break;
     case Act::footprints:

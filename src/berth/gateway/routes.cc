@@ -60,6 +60,8 @@ constexpr std::array kRoutes{
     read("/api/v1/waits", Act::waits, kReaders),
     read("/api/v1/leases", Act::leases, kReaders),
     named("GET", "/api/v1/servers/{name}/logs", Act::logs, kReaders),
+    named("GET", "/api/v1/servers/{name}/would-need-offload", Act::would_need_offload, kReaders),
+    named("GET", "/api/v1/servers/{name}/saved-state", Act::saved_state, kReaders),
     named("POST", "/api/v1/servers/{name}/start", Act::start, kOwner),
     named("POST", "/api/v1/servers/{name}/stop", Act::stop, kOwner),
     named("POST", "/api/v1/servers/{name}/clear-saved-state", Act::clear_saved_state, kOwner),

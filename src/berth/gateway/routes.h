@@ -44,6 +44,8 @@ enum class Act : std::uint8_t {
   footprints,
   forget_footprints,
   shut_down,
+  would_need_offload,
+  saved_state,
 };
 
 /// A set of entrances.

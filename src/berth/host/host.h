@@ -17,6 +17,7 @@
 #include "berth/config/config.h"
 #include "berth/core/actions.h"
 #include "berth/core/events.h"
+#include "berth/core/offload_question.h"
 #include "berth/core/state.h"
 #include "berth/http/async.h"
 #include "berth/http/message.h"
@@ -225,6 +226,14 @@ struct HostStatus {
   ProbeStatus probe;
 };
 
+/// With what a displaced server comes back: the view of its row that people get.
+struct SavedState {
+  std::vector<std::string> argv;  ///< as it was started, and will be again
+  WallTime since;                 ///< when it was put out
+  std::string displaced_by;
+  core::After after = core::After::restore;
+};
+
 /// The shell: executes the core's actions, owns clock, store, probe, keepers, journal.
 ///
 /// Threads: the strand of the executor. Destroying it leaves servers running (they are adopted by
@@ -254,6 +263,10 @@ class Host {
   [[nodiscard]] virtual std::vector<WaitingStatus> waiting() const = 0;
   /// The newest waits that were foretold (bounded), oldest first.
   [[nodiscard]] virtual const std::deque<PastWait>& past_waits() const = 0;
+  /// Would a request that came now for this server put another one out?
+  [[nodiscard]] virtual core::OffloadAnswer would_need_offload(ServerId server) const = 0;
+  /// Nothing: the server is not displaced.
+  [[nodiscard]] virtual std::optional<SavedState> saved_state(ServerId server) const = 0;
   [[nodiscard]] virtual std::vector<std::string> log_tail(ServerId server, int lines) const = 0;
 
   /// By server, pool, stage and shape.

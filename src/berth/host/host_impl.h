@@ -69,6 +69,8 @@ class HostImpl final : public Host {
   HostStatus status() const override;
   std::vector<WaitingStatus> waiting() const override;
   const std::deque<PastWait>& past_waits() const override { return past_waits_; }
+  core::OffloadAnswer would_need_offload(ServerId server) const override;
+  std::optional<SavedState> saved_state(ServerId server) const override;
   std::vector<std::string> log_tail(ServerId server, int lines) const override;
   std::vector<KnownFootprint> known_footprints() const override;
   void forget_footprints(std::optional<ServerId> server) override;
