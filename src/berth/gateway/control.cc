@@ -104,9 +104,14 @@ Task<void> serve_leases(Call call) {
 
 /// Starts or stops a server and waits until it is so, unless the client says `wait=0`.
 Task<void> serve_wish(Call call, What what, ServerId server) {
+  const Result<std::int64_t> wait = number_in(call.exchange.request(), "wait", 1, 1);
+  if (!wait) {
+    co_await send(call.exchange, refusal(wait.error()));
+    co_return;
+  }
   call.host().user_asked(what, server);
   const bool moves = what == What::start || what == What::stop;
-  const bool waits = call.exchange.request().query("wait") != "0" && moves;
+  const bool waits = *wait == 1 && moves;
   if (!waits) {
     http::Response reply = server_reply(call, server, moves ? 202 : 200);
     co_await send(call.exchange, std::move(reply));
@@ -234,6 +239,7 @@ Task<void> serve_control(Call call) {
     case Act::models:
     case Act::health:
     case Act::last_known:
+    case Act::metrics:
       break;
   }
 }

@@ -170,6 +170,7 @@ class FakeHost final : public host::Host {
   host::HostStatus status() const override { return shown; }
   std::vector<host::WaitingStatus> waiting() const override { return shown.waiting; }
   const std::deque<host::PastWait>& past_waits() const override { return past; }
+  const host::Counters& counters() const override { return counted; }
   core::OffloadAnswer would_need_offload(ServerId) const override { return offload; }
   std::optional<host::SavedState> saved_state(ServerId) const override { return saved; }
   std::vector<std::string> log_tail(ServerId, int lines) const override {
@@ -232,6 +233,7 @@ class FakeHost final : public host::Host {
   Event is_settled;
   host::HostStatus shown;
   core::OffloadAnswer offload;
+  host::Counters counted;
   std::optional<host::SavedState> saved;
   std::deque<host::PastWait> past;
   std::vector<host::KnownFootprint> known;

@@ -15,6 +15,7 @@
 #include "berth/gateway/footprints.h"
 #include "berth/gateway/jobs.h"
 #include "berth/gateway/leases.h"
+#include "berth/gateway/metrics.h"
 #include "berth/gateway/models.h"
 #include "berth/gateway/reads.h"
 
@@ -72,6 +73,9 @@ Task<void> serve_route(Call call) {
     case Act::footprints:
     case Act::forget_footprints:
       co_await send(call.exchange, footprints_reply(call));
+      break;
+    case Act::metrics:
+      co_await serve_metrics(call);
       break;
     case Act::lease:
     case Act::hold:

@@ -54,6 +54,7 @@ constexpr std::array kRoutes{
     read("/health", Act::health, kClients),
     read("/props", Act::last_known, kFrontPort, Serves::llm),
     read("/slots", Act::last_known, kFrontPort, Serves::llm),
+    read("/metrics", Act::metrics, kReaders),
     read("/api/v1/status", Act::status, kReaders),
     read("/api/v1/explain", Act::explain, kReaders),
     read("/api/v1/events", Act::events, kReaders),

@@ -46,6 +46,7 @@ enum class Act : std::uint8_t {
   shut_down,
   would_need_offload,
   saved_state,
+  metrics,
 };
 
 /// A set of entrances.

@@ -48,6 +48,7 @@ void HostImpl::post(core::Event event) {
     if (const auto* ended = std::get_if<core::JobEnded>(&next)) {
       const auto job = pending(ended->job);
       if (job) note_work_done(*job, ended->how);
+      if (job && job->is_request()) ++counts(job->server).jobs[std::string(name(ended->how))];
       if (job)
         step("job_done", job->server, fmt::format("job {}: {}", job->id.value, name(ended->how)));
     }
@@ -105,6 +106,7 @@ Task<void> HostImpl::pump_commits(ServerId server) {
       const bool displaced = commit.row.displaced.has_value();
       const bool was = std::exchange(slot.recorded_displaced, displaced);
       const bool cleared = was && !displaced;
+      if (displaced && !was) ++counts(server).displacements;
       if (displaced && !was) step("row_committed", server, "its displacement is on the disk");
       if (cleared) step("row_cleared", server, "its displacement is over");
     }
@@ -237,6 +239,7 @@ void HostImpl::take(const core::Dispatch& action) {
   job->server = action.server;
   job->since = stamp_now().at;
   note_wait(*job, "ran");
+  if (job->is_request()) counts(job->server).waits.add(job->since - job->arrived);
   if (!job->is_request()) grant(job, action);
   step("dispatched", action.server, fmt::format("job {}", action.job.value));
   job->answered.set();
@@ -290,6 +293,7 @@ void HostImpl::take(const core::Reject& action) {
   job->over = true;
   job->since = stamp_now().at;
   if (action.error.code != ErrorCode::not_in_time) note_wait(*job, "refused");
+  if (job->is_request()) ++counts(job->server).jobs["refused"];
   forget_hold(*job);
   jobs_.erase(action.job);
   job->answered.set();
@@ -297,6 +301,7 @@ void HostImpl::take(const core::Reject& action) {
 
 void HostImpl::take(const core::Announce& action) {
   keep(journal_->decision(stamp_now(), action, core_config_));
+  ++counters_.decisions[std::string(name(action.reason))];
   const bool is_server = action.server.value < slots_.size();
   const bool displaced = is_server && state().server(action.server).displaced.has_value();
   if (const auto job = action.job ? pending(*action.job) : nullptr; job && action.eta) {

@@ -19,6 +19,7 @@
 #include "berth/core/events.h"
 #include "berth/core/offload_question.h"
 #include "berth/core/state.h"
+#include "berth/host/counters.h"
 #include "berth/http/async.h"
 #include "berth/http/message.h"
 #include "berth/http/relay.h"
@@ -263,6 +264,8 @@ class Host {
   [[nodiscard]] virtual std::vector<WaitingStatus> waiting() const = 0;
   /// The newest waits that were foretold (bounded), oldest first.
   [[nodiscard]] virtual const std::deque<PastWait>& past_waits() const = 0;
+  /// What happened since this Berth started.
+  [[nodiscard]] virtual const Counters& counters() const = 0;
   /// Would a request that came now for this server put another one out?
   [[nodiscard]] virtual core::OffloadAnswer would_need_offload(ServerId server) const = 0;
   /// Nothing: the server is not displaced.

@@ -69,6 +69,7 @@ class HostImpl final : public Host {
   HostStatus status() const override;
   std::vector<WaitingStatus> waiting() const override;
   const std::deque<PastWait>& past_waits() const override { return past_waits_; }
+  const Counters& counters() const override { return counters_; }
   core::OffloadAnswer would_need_offload(ServerId server) const override;
   std::optional<SavedState> saved_state(ServerId server) const override;
   std::vector<std::string> log_tail(ServerId server, int lines) const override;
@@ -169,6 +170,7 @@ class HostImpl final : public Host {
                      const std::vector<std::string>& ended_tags);
 
   // Records.
+  ServerCounts& counts(ServerId server) { return counters_.servers[server_name(server)]; }
   void step(std::string_view name, ServerId server, std::string text);
   void adapter_step(ServerId server, std::string_view name, std::string text);
   void keep(Record record);
@@ -211,6 +213,7 @@ class HostImpl final : public Host {
   std::map<JobId, std::shared_ptr<PendingJob>> jobs_;
   std::map<JobId, std::unique_ptr<Job>> without_owner_;  ///< holds of a past Berth
   std::deque<PastWait> past_waits_;
+  Counters counters_;
   std::vector<store::FootprintRow> footprints_;  ///< as they stand in the store
   bool watching_work_ = false;
   /// What predict() said last, until something happens.

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/reference/openapi.yaml against the running Berth (issue 7, build 2).
+
+schemathesis asks everything that the document allows, and much that it does not; an answer that is not as
+documented, a status that is not listed, and any 5xx that is not are failures.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+import urllib.request
+from pathlib import Path
+
+from api_bridge import Bridge
+from fast_world import fast_config
+from harness import HERE, Berth, E2eTest, UnixConnection
+
+ROOT = HERE.parents[1]
+DOCUMENT = ROOT / "docs" / "reference" / "openapi.yaml"
+sys.path.insert(0, str(ROOT / "scripts"))
+import fetch_checkers  # noqa: E402
+
+CHECKS = ",".join(("not_a_server_error", "status_code_conformance", "content_type_conformance",
+                   "response_schema_conformance", "unsupported_method", "negative_data_rejection"))
+
+# 503 and 504 are refusals with a code and a next step; they must be documented like any other status.
+SETTINGS = """
+[checks.not_a_server_error]
+expected-statuses = ["2xx", "3xx", "4xx", "503", "504"]
+"""
+
+
+def document():
+    import yaml
+    return yaml.safe_load(DOCUMENT.read_text())
+
+
+class OpenApi(E2eTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.checkers = str(fetch_checkers.fetch())
+        sys.path.append(cls.checkers)
+
+    def world(self, **options):
+        berth = Berth(fast_config(**options))
+        self.addCleanup(berth.close)
+        berth.up()
+        berth.wait_state("chat", "ready")
+        return berth
+
+    def narrowed(self):
+        """The document with the names of this world; what never ends or ends Berth is tested elsewhere."""
+        import yaml
+        known = document()
+        parameters = known["components"]["parameters"]
+        parameters["name"]["schema"] = {"enum": ["chat", "image", "nobody"]}
+        parameters["server"]["schema"] = {"enum": ["chat", "image", "nobody"]}
+        known["components"]["schemas"]["HoldWish"]["properties"]["servers"]["items"] = {"enum": ["chat", "image"]}
+        wish = known["components"]["schemas"]["LeaseWish"]
+        wish["properties"]["bytes"]["propertyNames"] = {"enum": ["ram"]}
+        del wish["properties"]["vram"], wish["properties"]["device"], known["paths"]["/api/v1/shutdown"]
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        (Path(folder.name) / "schemathesis.toml").write_text(SETTINGS)
+        path = Path(folder.name) / "openapi.yaml"
+        path.write_text(yaml.safe_dump(known))
+        return path
+
+    def schemathesis(self, url, document, *arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "schemathesis.cli", "--config-file", document.with_name("schemathesis.toml"),
+             "run", str(document), "--url", url, "--checks", CHECKS, "--seed", "7", "--workers", "1", "--no-color",
+             "--generation-database", "none", "--request-timeout", "60", *arguments],
+            env={**os.environ, "PYTHONPATH": self.checkers}, cwd=document.parent, capture_output=True, text=True,
+            timeout=500)
+
+    def test_every_answer_is_as_documented(self):
+        berth = self.world()
+        with Bridge(berth) as bridge:
+            done = self.schemathesis(bridge.url, self.narrowed(), "--phases", "examples,coverage,fuzzing",
+                                     "--max-examples", os.environ.get("BERTH_EXAMPLES", "12"))
+        self.assertEqual(0, done.returncode, done.stdout[-8000:] + done.stderr[-2000:])
+        self.assertEqual(200, berth.api("GET", "/api/v1/status").status, "it lives")
+
+    def assert_is(self, name, value):
+        """`value` is what the document calls `name`."""
+        import jsonschema_rs
+        schema = {"$ref": f"#/components/schemas/{name}", "components": document()["components"]}
+        errors = [error.message for error in jsonschema_rs.validator_for(schema).iter_errors(value)]
+        self.assertEqual([], errors, value)
+
+    def first_lines(self, berth, path, wish, wanted):
+        """What a lease or hold says up to the word `wanted`; then its holder leaves."""
+        connection = UnixConnection(f"{berth.state}/s/control.sock")
+        connection.request("POST", path, json.dumps(wish))
+        reply, lines = connection.getresponse(), []
+        self.assertEqual(200, reply.status)
+        while not lines or lines[-1]["state"] != wanted:
+            lines.append(json.loads(reply.readline()))
+        connection.close()
+        return lines
+
+    def test_each_line_of_a_lease_or_hold_is_as_documented(self):
+        berth = self.world()
+        for path, wish in (("/api/v1/leases", {"bytes": {"ram": "10MiB"}}), ("/api/v1/holds", {"servers": ["chat"]})):
+            for line in self.first_lines(berth, path, wish, "granted"):
+                self.assert_is("PlaceNews", line)
+        revoked = self.first_lines(berth, "/api/v1/leases", {"bytes": {"ram": "10MiB"}, "max": "100ms"}, "revoked")
+        self.assert_is("PlaceNews", revoked[-1])
+        self.assertIn("error", revoked[-1])
+
+    def test_each_event_is_a_record(self):
+        berth = self.world(step_ms=2)
+        self.assertEqual(200, berth.picture().status)
+        with Bridge(berth) as bridge:
+            page = urllib.request.urlopen(bridge.url + "/api/v1/events?after=0").read().decode()
+        records = [json.loads(line[6:]) for line in page.split("\n") if line.startswith("data: ")]
+        for record in records:
+            self.assert_is("Record", record)
+        self.assertEqual({"decision", "step", "progress"}, {record["kind"] for record in records})
+
+    def test_a_displaced_server_has_the_saved_state_of_the_document(self):
+        berth = self.world(step_ms=100)
+        picture = berth.picture_later()
+        berth.wait_step("dispatched")
+        state = berth.get("/api/v1/servers/chat/saved-state").json()
+        self.assert_is("SavedStateReply", state)
+        self.assertIsNotNone(state["saved_state"])
+        self.assert_is("Status", berth.status())
+        self.assertEqual(200, picture.get().status)
+
+    def test_going_down_is_answered_as_documented(self):
+        berth = self.world()
+        reply = berth.api("POST", "/api/v1/shutdown")
+        self.assertEqual(202, reply.status)
+        self.assert_is("GoingDown", reply.json())
+        self.assertEqual(0, berth.process.wait(60))
+
+
+if __name__ == "__main__":
+    unittest.main()
