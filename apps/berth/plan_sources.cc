@@ -8,12 +8,14 @@
 
 #include <fmt/format.h>
 
+#include "berth/base/assert.h"
 #include "berth/host/known_footprints.h"
 #include "berth/host/text.h"
 #include "berth/host/world.h"
 #include "berth/probe/gpu.h"
 #include "berth/probe/machine.h"
 #include "plan_amounts.h"
+#include "plan_text.h"
 
 namespace berth::cli {
 namespace {
@@ -208,6 +210,13 @@ PlanSource plan_of_daemon(const client::DaemonStatus& status,
     }
   }
   return source;
+}
+
+std::string plan_of_status(const std::string& status, const config::Config& config) {
+  const Result<client::DaemonStatus> read = client::read_status(status);
+  BERTH_ASSERT(read);  // it is our own
+  const PlanSource source = plan_of_daemon(*read, config);
+  return plan_json(source.question, core::report_on(source.question));
 }
 
 }  // namespace berth::cli

@@ -23,6 +23,9 @@ struct PlanSource {
 /// model, has an unknown size.
 PlanSource plan_of_config(const config::Config& config);
 
+/// Returns the plan of a Berth with that configuration as JSON, from the JSON of its status.
+std::string plan_of_status(const std::string& status, const config::Config& config);
+
 /// Returns the servers of the running Berth that it may start, what is leased, and its pools as it
 /// sees them now. What Berth does not tell, the classes of servers and the rest of the policy, is
 /// taken from `config`.

@@ -112,6 +112,19 @@ class OpenApi(E2eTest):
         self.assert_is("PlaceNews", revoked[-1])
         self.assertIn("error", revoked[-1])
 
+    def test_what_the_api_says_of_models_and_the_plan_is_what_the_command_says(self):
+        berth = self.world()
+        models = berth.get("/api/v1/models").json()
+        self.assert_is("Models", models)
+        self.assertEqual(json.loads(berth.cli("models", "--json").stdout), models)
+        details = berth.get("/api/v1/models/show?id=" + models["models"][0]["id"]).json()
+        self.assert_is("ModelDetails", details)
+        self.assertEqual(["chat"], [server["name"] for server in details["servers"]])
+        plan = berth.get("/api/v1/plan").json()
+        self.assert_is("Plan", plan)
+        self.assertEqual(json.loads(berth.cli("plan", "--json").stdout)["verdict"], plan["verdict"])
+        self.assertEqual({"chat", "image"}, {part["name"] for part in plan["components"]})
+
     def test_each_event_is_a_record(self):
         berth = self.world(step_ms=2)
         self.assertEqual(200, berth.picture().status)

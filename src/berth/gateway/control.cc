@@ -96,6 +96,25 @@ Task<void> serve_status(Call call) {
   co_await send(call.exchange, std::move(reply));
 }
 
+Task<void> serve_models(Call call) {
+  std::optional<std::string> id;
+  if (call.route().act == Act::show_model) id = call.exchange.request().query("id").value_or("");
+  const Result<std::string> text = co_await call.host().models(std::move(id));
+  http::Response reply = text ? json_reply(*text) : refusal(text.error());
+  co_await send(call.exchange, std::move(reply));
+}
+
+/// Of the servers that there are, in the memory as it is now.
+Task<void> serve_plan(Call call) {
+  co_await call.host().refresh();
+  const auto& plan = call.context->plan;
+  const Error none{ErrorCode::not_found,
+                   "this program has no planner; ask `berth plan`, or a Berth of `berth up`"};
+  http::Response reply =
+      plan ? json_reply(plan(status_json(*call.context, call.host().status()))) : refusal(none);
+  co_await send(call.exchange, std::move(reply));
+}
+
 Task<void> serve_leases(Call call) {
   co_await call.host().refresh();
   http::Response reply = json_reply(leases_json(call.host().status()));
@@ -177,6 +196,8 @@ Task<void> serve_events(Call call) {
 
 http::Response tell(const Call& call, ServerId server) {
   if (call.route().act == Act::logs) return logs(call, server);
+  if (call.route().act == Act::would_need_offload) return offload_reply(call, server);
+  if (call.route().act == Act::saved_state) return saved_state_reply(call, server);
   return call.route().act == Act::waits ? waits(call) : explain(call);
 }
 
@@ -199,6 +220,8 @@ Task<void> serve_control(Call call) {
     case Act::explain:
     case Act::waits:
     case Act::logs:
+    case Act::would_need_offload:
+    case Act::saved_state:
       co_await send(call.exchange, tell(call, server));
       break;
     case Act::events:
@@ -219,11 +242,12 @@ Task<void> serve_control(Call call) {
     case Act::unpin:
       co_await serve_wish(call, What::unpin, server);
       break;
-    case Act::would_need_offload:
-      co_await send(call.exchange, offload_reply(call, server));
+    case Act::list_models:
+    case Act::show_model:
+      co_await serve_models(call);
       break;
-    case Act::saved_state:
-      co_await send(call.exchange, saved_state_reply(call, server));
+    case Act::plan:
+      co_await serve_plan(call);
       break;
     case Act::leases:
       co_await serve_leases(call);

@@ -170,6 +170,10 @@ class FakeHost final : public host::Host {
   host::HostStatus status() const override { return shown; }
   std::vector<host::WaitingStatus> waiting() const override { return shown.waiting; }
   const std::deque<host::PastWait>& past_waits() const override { return past; }
+  Task<Result<std::string>> models(std::optional<std::string> id) override {
+    if (id == "none") co_return fail(ErrorCode::not_found, "there is no model \"none\"");
+    co_return id ? R"({"id":")" + *id + R"("})" : R"({"models":[],"problems":[]})";
+  }
   const host::Counters& counters() const override { return counted; }
   core::OffloadAnswer would_need_offload(ServerId) const override { return offload; }
   std::optional<host::SavedState> saved_state(ServerId) const override { return saved; }

@@ -66,6 +66,9 @@ Task<void> serve_route(Call call) {
     case Act::unpin:
     case Act::leases:
     case Act::shut_down:
+    case Act::list_models:
+    case Act::show_model:
+    case Act::plan:
     case Act::would_need_offload:
     case Act::saved_state:
       co_await serve_control(call);
@@ -133,6 +136,7 @@ Task<Result<std::unique_ptr<Gateway>>> Gateway::start(Executor executor, host::H
                                                       GatewayOptions options) {
   auto context = std::make_shared<Context>(std::move(executor), host);
   context->on_shut_down = std::move(options.on_shut_down);
+  context->plan = std::move(options.plan);
   std::unique_ptr<Gateway> gateway(new Gateway(std::move(context)));
   Status opened = gateway->open_doors();
   if (opened) opened = gateway->open_control();

@@ -47,6 +47,9 @@ enum class Act : std::uint8_t {
   would_need_offload,
   saved_state,
   metrics,
+  list_models,
+  show_model,
+  plan,
 };
 
 /// A set of entrances.

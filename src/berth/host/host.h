@@ -264,6 +264,10 @@ class Host {
   [[nodiscard]] virtual std::vector<WaitingStatus> waiting() const = 0;
   /// The newest waits that were foretold (bounded), oldest first.
   [[nodiscard]] virtual const std::deque<PastWait>& past_waits() const = 0;
+  /// Returns, as JSON, the models of the configuration; with an id all that is known of that one.
+  /// Reads headers on a thread of its own.
+  /// Errors: not_found with ids that exist; why its header cannot be used.
+  virtual Task<Result<std::string>> models(std::optional<std::string> id) = 0;
   /// What happened since this Berth started.
   [[nodiscard]] virtual const Counters& counters() const = 0;
   /// Would a request that came now for this server put another one out?

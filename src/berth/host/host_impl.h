@@ -69,6 +69,7 @@ class HostImpl final : public Host {
   HostStatus status() const override;
   std::vector<WaitingStatus> waiting() const override;
   const std::deque<PastWait>& past_waits() const override { return past_waits_; }
+  Task<Result<std::string>> models(std::optional<std::string> id) override;
   const Counters& counters() const override { return counters_; }
   core::OffloadAnswer would_need_offload(ServerId server) const override;
   std::optional<SavedState> saved_state(ServerId server) const override;
