@@ -57,6 +57,7 @@ struct Config {
   std::string state_dir;          ///< absolute
   Duration max_hold{285s};        ///< of servers that have none of their own
   Duration hold_grace{60s};       ///< a hold waits so long for its owner after a restart of Berth
+  Duration image_result_ttl{5min};  ///< pictures of image jobs are kept so long
   Duration orphan_timeout{5min};  ///< from the end of Berth to the end of servers it left
   Preset preset = Preset::seed;
   ModelPlaces models;

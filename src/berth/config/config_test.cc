@@ -157,6 +157,7 @@ queue_max = 50
 max_hold = "10min"
 orphan_timeout = "1s"
 hold_grace = "2s"
+image_result_ttl = "1min"
 swap_guess = "500ms"
 )");
 
@@ -165,6 +166,7 @@ swap_guess = "500ms"
   EXPECT_EQ(config.max_hold, 10min);
   EXPECT_EQ(config.orphan_timeout, 1s);
   EXPECT_EQ(config.hold_grace, 2s);
+  EXPECT_EQ(config.image_result_ttl, 1min);
   EXPECT_THAT(
       config.core.pools,
       ElementsAre(core::PoolConfig{"gpu0.vram", core::PoolKind::capped, 8_GB, Bytes{200'000'000}},

@@ -127,6 +127,7 @@ void read_policy(const Entry& policy, Reading& reading) {
                    {"queue_max", whole(out.queue_max, kQueue)},
                    {"max_hold", duration(reading.config.max_hold, Duration{0})},
                    {"hold_grace", duration(reading.config.hold_grace, kShortest)},
+                   {"image_result_ttl", duration(reading.config.image_result_ttl, kShortest)},
                    {"orphan_timeout", duration(reading.config.orphan_timeout, kShortest)},
                    {"swap_guess", duration(out.swap_guess, kShortest)},
                },

@@ -18,6 +18,8 @@ constexpr auto kFlashAttention = std::to_array<std::string_view>({"auto", "on", 
 constexpr auto kCacheTypes = std::to_array<std::string_view>(
     {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"});
 
+constexpr auto kCancel = std::to_array<std::string_view>({"await", "restart"});
+
 constexpr std::string_view kOwnsAddress =
     "Berth chooses where the server listens; the port for clients is the key port";
 constexpr std::string_view kOwnsIdleSlots =
@@ -136,6 +138,7 @@ std::vector<Key> sd_keys(ServerOptions& server, const Paths& paths) {
       {"binary", program(sd.binary, paths)},
       {"model", path(sd.model, paths), R"(model = "sd15.safetensors")"},
       {"threads", whole(sd.threads, kThreads)},
+      {"cancel", one_of(sd.cancel, kCancel)},
       {"extra_args", arguments(sd.extra_args, kRefusedBySd)},
   };
 }

@@ -39,6 +39,7 @@ struct SdOptions {
   std::optional<std::string> binary;  ///< absolute path, or a bare name that PATH finds
   std::string model;                  ///< absolute path of a checkpoint
   std::optional<std::int32_t> threads;
+  std::optional<std::string> cancel;  ///< of a picture that is drawn: "await" its end, or "restart"
   std::vector<std::string> extra_args;
 
   bool operator==(const SdOptions&) const = default;

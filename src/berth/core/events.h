@@ -106,7 +106,9 @@ struct Recovered {
   Config config;
   std::vector<Row> rows;
   std::vector<FoundServer> found;
-  std::vector<JobArrived> holds;  ///< that were granted, and whose owners may come back for them
+  /// Holds that were granted, and whose owners may come back for them; and requests that outlived
+  /// Berth and that their servers still work on.
+  std::vector<JobArrived> holds;
 };
 
 using Event = std::variant<JobArrived, JobWithdrawn, JobEnded, EffectEnded, ServerChanged, Measured,

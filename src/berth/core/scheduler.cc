@@ -450,8 +450,8 @@ void Scheduler::on(const Recovered& event) {
   }
   for (std::uint32_t i = 0; i < state_.servers.size(); ++i)
     recover_displaced(ServerId{i});
-  for (const JobArrived& hold : event.holds)
-    place_arrived(hold);
+  for (const JobArrived& job : event.holds)
+    on(job);
 }
 
 /// Recorded as displaced and resident: it was never stopped, or has come up by itself since then.

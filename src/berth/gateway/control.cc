@@ -257,6 +257,10 @@ Task<void> serve_control(Call call) {
       break;
     case Act::footprints:
     case Act::forget_footprints:
+    case Act::draw:
+    case Act::image_job:
+    case Act::cancel_image:
+    case Act::image_events:
     case Act::lease:
     case Act::hold:
     case Act::relay:

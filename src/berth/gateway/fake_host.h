@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "berth/host/host.h"
+#include "berth/host/image_jobs.h"
 
 namespace berth::gateway {
 
@@ -186,6 +187,17 @@ class FakeHost final : public host::Host {
       return !server || each.server == config_.servers[server->value].name;
     });
   }
+  host::ImageJobs& images() override { return *images_; }
+  /// Where image jobs run and keep their pictures; rows go to `stored`.
+  void keep_images(const Executor& executor, const std::string& folder) {
+    const auto put = [this](store::Change change, std::function<void(Status)> done) {
+      stored.push_back(std::move(change));
+      done(store_answer);
+    };
+    images_ = std::make_unique<host::ImageJobs>(
+        executor, *this,
+        host::ImageJobs::Options{.folder = folder, .result_ttl = image_ttl, .put = put});
+  }
   Task<void> refresh() override {
     ++refreshed;
     co_return;
@@ -243,6 +255,9 @@ class FakeHost final : public host::Host {
   std::vector<host::KnownFootprint> known;
   int refreshed = 0;
   std::map<ServerId, std::uint16_t> front_ports;
+  std::vector<store::Change> stored;
+  Status store_answer;
+  Duration image_ttl{5min};
 
  private:
   config::Config config_;
@@ -250,6 +265,7 @@ class FakeHost final : public host::Host {
   std::vector<std::unique_ptr<FakeAdapter>> adapters_;
   std::deque<host::Record> records_;
   Event record_added_;
+  std::unique_ptr<host::ImageJobs> images_;
 };
 
 }  // namespace berth::gateway

@@ -13,6 +13,7 @@
 #include "berth/gateway/door.h"
 #include "berth/gateway/errors.h"
 #include "berth/gateway/footprints.h"
+#include "berth/gateway/image_api.h"
 #include "berth/gateway/jobs.h"
 #include "berth/gateway/leases.h"
 #include "berth/gateway/metrics.h"
@@ -79,6 +80,14 @@ Task<void> serve_route(Call call) {
       break;
     case Act::metrics:
       co_await serve_metrics(call);
+      break;
+    case Act::draw:
+      co_await serve_draw(call);
+      break;
+    case Act::image_job:
+    case Act::cancel_image:
+    case Act::image_events:
+      co_await serve_image_job(call);
       break;
     case Act::lease:
     case Act::hold:

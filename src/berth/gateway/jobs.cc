@@ -82,10 +82,6 @@ Result<std::optional<JobId>> job_in(const http::Request& request, std::string_vi
   return std::optional(JobId{value});
 }
 
-Result<std::optional<JobId>> parent_of(const http::Request& request) {
-  return job_in(request, kParentHeader, "that the caller's reply carries in X-Berth-Job");
-}
-
 /// Takes out what is between the client and us: credentials, cookies, and what makes a server talk
 /// to web pages or compress.
 void strip_for_server(http::Headers& headers) {
@@ -313,6 +309,10 @@ std::string client_of(const http::Request& request) {
   if (name) return std::string(*name);
   const std::string_view agent = request.headers.get("User-Agent").value_or("");
   return std::string(agent.substr(0, agent.find(' ')));
+}
+
+Result<std::optional<JobId>> parent_of(const http::Request& request) {
+  return job_in(request, kParentHeader, "that the caller's reply carries in X-Berth-Job");
 }
 
 Result<std::optional<JobId>> hold_of(const Call& call) {

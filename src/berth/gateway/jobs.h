@@ -19,6 +19,10 @@ Task<void> serve_job(Call call);
 /// Returns who asks, for people: X-Berth-Client, else the program of User-Agent.
 std::string client_of(const http::Request& request);
 
+/// Returns the job that the request is a tool call of: the number in X-Berth-Parent.
+/// Errors: bad_request.
+Result<std::optional<JobId>> parent_of(const http::Request& request);
+
 /// Returns the hold that the request belongs to: the number in X-Berth-Hold.
 /// Errors: bad_request; conflict if that hold was revoked or given back: whoever relies on it must
 ///   know, and would else wait for others.

@@ -7,6 +7,8 @@
 #include <boost/json.hpp>
 
 #include "berth/gateway/errors.h"
+#include "berth/gateway/models.h"
+#include "berth/host/text.h"
 
 namespace berth::gateway {
 namespace {
@@ -64,7 +66,16 @@ http::Response health_reply(const Call& call) {
     const auto error = hindrance(call.host().state().server(*call.fixed));
     if (error) return error_reply(call.route().errors, *error);
   }
-  return json_reply(R"({"status":"ok"})");
+  if (!call.fixed || kind_of(call.host().config().servers.at(call.fixed->value)) != Serves::image) {
+    return json_reply(R"({"status":"ok"})");
+  }
+  const core::Server& server = call.host().state().server(*call.fixed);
+  const bool busy = !server.running.empty();
+  const bool works = busy && server.state == core::ServerState::ready;
+  boost::json::object object{{"status", "ok"},
+                             {"busy", busy},
+                             {"backend", works ? "busy" : host::name(server.state)}};
+  return json_reply(boost::json::serialize(object));
 }
 
 http::Response last_known_reply(const Call& call) {

@@ -19,6 +19,12 @@ constexpr Route llm(std::string_view path, ErrorForm errors = ErrorForm::openai)
   return {"POST", path, Act::relay, kClients, Serves::llm, ModelAt::body, errors};
 }
 
+constexpr Route image(std::string_view method, std::string_view path, Act act,
+                      Entrances entrances) {
+  const ModelAt model = act == Act::relay ? ModelAt::body : ModelAt::none;
+  return {method, path, act, entrances, Serves::image, model, ErrorForm::openai};
+}
+
 constexpr Route read(std::string_view path, Act act, Entrances entrances,
                      Serves serves = Serves::any) {
   return {"GET", path, act, entrances, serves, ModelAt::none, ErrorForm::openai};
@@ -48,8 +54,11 @@ constexpr std::array kRoutes{
     llm("/tokenize"),
     llm("/detokenize"),
     llm("/apply-template"),
-    Route{"POST", "/v1/images/generations", Act::relay, kClients, Serves::image, ModelAt::body,
-          ErrorForm::openai},
+    image("POST", "/v1/images/generations", Act::relay, kReaders),
+    image("POST", "/v1/images/generations", Act::draw, kFrontPort),
+    image("GET", "/v1/images/generations/{id}", Act::image_job, kFrontPort),
+    image("DELETE", "/v1/images/generations/{id}", Act::cancel_image, kFrontPort),
+    image("POST", "/sdapi/v1/txt2img", Act::relay, kClients),
     read("/v1/models", Act::models, kClients),
     read("/health", Act::health, kClients),
     read("/props", Act::last_known, kFrontPort, Serves::llm),
@@ -73,22 +82,24 @@ constexpr std::array kRoutes{
     named("POST", "/api/v1/servers/{name}/unpin", Act::unpin, kOwner),
     read("/api/v1/footprints", Act::footprints, kReaders),
     owned("/api/v1/footprints/forget", Act::forget_footprints),
+    named("POST", "/api/v1/servers/{name}/images", Act::draw, kReaders),
+    image("GET", "/api/v1/images/{id}", Act::image_job, kReaders),
+    image("DELETE", "/api/v1/images/{id}", Act::cancel_image, kReaders),
+    image("GET", "/api/v1/images/{id}/events", Act::image_events, kReaders),
     owned("/api/v1/leases", Act::lease),
     owned("/api/v1/holds", Act::hold),
     owned("/api/v1/shutdown", Act::shut_down),
 };
 
-constexpr std::string_view kPlaceholder = "{name}";
-
-/// Returns what stands for `{name}`, "" for a path without one; nothing if the path is another.
+/// Returns what stands for `{name}` or `{id}`, "" for a path without one; nothing if the path is another.
 std::optional<std::string_view> fit(const Route& route, std::string_view path) {
-  const std::size_t at = route.path.find(kPlaceholder);
+  const std::size_t at = route.path.find('{');
   if (at == std::string_view::npos) {
     if (path != route.path) return std::nullopt;
     return "";
   }
   const std::string_view before = route.path.substr(0, at);
-  const std::string_view after = route.path.substr(at + kPlaceholder.size());
+  const std::string_view after = route.path.substr(route.path.find('}') + 1);
   if (path.size() <= before.size() + after.size()) return std::nullopt;
   if (!path.starts_with(before) || !path.ends_with(after)) return std::nullopt;
   const std::string_view name =

@@ -50,6 +50,10 @@ enum class Act : std::uint8_t {
   list_models,
   show_model,
   plan,
+  draw,  ///< an image job, or what Act::relay does
+  image_job,
+  cancel_image,
+  image_events,
 };
 
 /// A set of entrances.
@@ -73,14 +77,16 @@ struct Entrances {
 
 struct Route {
   std::string_view method;
-  std::string_view path;  ///< may have one segment `{name}`
+  std::string_view path;  ///< may have one segment `{...}`
   Act act = Act::relay;
   Entrances entrances;
   Serves serves = Serves::any;
   ModelAt model = ModelAt::none;
   ErrorForm errors = ErrorForm::openai;
 
-  [[nodiscard]] constexpr bool is_job() const { return act == Act::relay; }
+  [[nodiscard]] constexpr bool is_job() const {
+    return act == Act::relay || act == Act::draw;
+  }
 };
 
 /// Returns the whole table.
@@ -96,7 +102,7 @@ struct Target {
 
 struct Match {
   const Route* route = nullptr;
-  std::string name;  ///< what stands for `{name}`
+  std::string name;  ///< what stands for `{...}`
 };
 
 /// Finds the route; HEAD counts as GET.

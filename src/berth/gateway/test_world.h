@@ -48,6 +48,7 @@ class World {
         http::Server::listen(loop.executor(), upstream_at,
                              [this](http::Exchange& exchange) { return answer(this, &exchange); });
     upstream = std::move(*listening);
+    host.keep_images(loop.executor(), folder);
     GatewayOptions options{.on_shut_down = [this] { asked_to_shut_down.set(); }};
     auto started = run_on(loop, Gateway::start(loop.executor(), host, std::move(options)));
     gateway = std::move(*started);

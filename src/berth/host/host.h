@@ -235,6 +235,8 @@ struct SavedState {
   core::After after = core::After::restore;
 };
 
+class ImageJobs;
+
 /// The shell: executes the core's actions, owns clock, store, probe, keepers, journal.
 ///
 /// Threads: the strand of the executor. Destroying it leaves servers running (they are adopted by
@@ -281,6 +283,9 @@ class Host {
   /// What was learned of a server, or of all, is not believed any more: it is planned with what the
   /// preset says of one that never ran; one that is in memory keeps its place until it leaves.
   virtual void forget_footprints(std::optional<ServerId> server) = 0;
+
+  /// Pictures that are asked for by an id.
+  virtual ImageJobs& images() = 0;
 
   /// Takes a fresh sample so that status() shows current memory.
   virtual Task<void> refresh() = 0;

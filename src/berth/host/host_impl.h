@@ -12,6 +12,7 @@
 #include "berth/core/predict.h"
 #include "berth/core/scheduler.h"
 #include "berth/host/host.h"
+#include "berth/host/image_jobs.h"
 #include "berth/host/journal.h"
 #include "berth/host/meter.h"
 #include "berth/host/probe_thread.h"
@@ -76,6 +77,7 @@ class HostImpl final : public Host {
   std::vector<std::string> log_tail(ServerId server, int lines) const override;
   std::vector<KnownFootprint> known_footprints() const override;
   void forget_footprints(std::optional<ServerId> server) override;
+  ImageJobs& images() override { return *images_; }
   Task<void> refresh() override;
   const std::deque<Record>& records() const override { return records_; }
   Task<std::vector<Record>> records_after(std::uint64_t number, Event& gone) override;
@@ -139,6 +141,8 @@ class HostImpl final : public Host {
   void keep_hold(const PendingJob& job);
   std::optional<core::JobArrived> recover_hold(const store::HoldRow& row, Journal::Stamp now);
   Task<void> await_owner(JobId hold);
+  void open_images(const std::vector<store::ImageJobRow>& rows);
+  std::optional<core::JobArrived> recover_images(ServerId server);
   std::unique_ptr<Job> job_of(std::shared_ptr<PendingJob> job);
 
   // Memory.
@@ -202,6 +206,7 @@ class HostImpl final : public Host {
   std::vector<process::AliveLock> devices_;
   std::unique_ptr<store::StoreThread> store_;
   std::unique_ptr<Journal> journal_;
+  std::unique_ptr<ImageJobs> images_;
   ProbeThread probe_;
   std::shared_ptr<ProbeAnswer> stuck_;  ///< what the probe has not answered in time
   ProbeStatus probe_status_;

@@ -54,7 +54,7 @@ Task<Result<std::unique_ptr<Host>>> Host::start(Executor executor, config::Confi
 
 Status HostImpl::make_directories() {
   std::vector<std::string> paths = {config_.state_dir, places_root(), config_.state_dir + "/run",
-                                    config_.state_dir + "/saved"};
+                                    config_.state_dir + "/saved", config_.state_dir + "/images"};
   for (const core::ServerConfig& server : core_config_.servers) {
     paths.push_back(saved_directory(config_.state_dir, server.name));
   }
@@ -87,12 +87,17 @@ void HostImpl::make_adapters() {
       adapter_step(id, name, std::move(text));
     };
     slot->adapter->on_progress = [this, id](servers::Progress progress) {
+      images_->on_progress(id, progress);
       keep(journal_->progress(stamp_now(), server_name(id), progress));
     };
     slot->adapter->on_exit = [this, id](Generation generation, servers::Ending ending) {
       using Fact = core::ServerChanged::Fact;
       const Fact fact = ending.out_of_memory ? Fact::out_of_memory : Fact::exited;
       post(core::ServerChanged{id, generation, fact, std::move(ending.how)});
+    };
+    slot->adapter->on_must_end = [this, id](Generation generation, std::string why) {
+      using Fact = core::ServerChanged::Fact;
+      post(core::ServerChanged{id, generation, Fact::unresponsive, std::move(why)});
     };
     slots_.push_back(std::move(slot));
   }
@@ -114,6 +119,8 @@ Task<Status> HostImpl::open() {
   if (!rows) co_return fail(rows.error());
   const auto holds = store->holds();
   if (!holds) co_return fail(holds.error());
+  const auto image_jobs = store->image_jobs();
+  if (!image_jobs) co_return fail(image_jobs.error());
   auto footprints = store->footprints();
   if (!footprints) co_return fail(footprints.error());
   footprints_ = std::move(*footprints);
@@ -123,6 +130,7 @@ Task<Status> HostImpl::open() {
   if (!journal) co_return fail(journal.error());
   journal_ = std::move(*journal);
   make_adapters();
+  open_images(*image_jobs);
 
   servers::failpoint("recovery_begun");
   auto found = co_await find_servers(*rows);
@@ -134,6 +142,10 @@ Task<Status> HostImpl::open() {
   for (const store::HoldRow& row : *holds) {
     if (auto hold = recover_hold(row, now)) world.holds.push_back(std::move(*hold));
   }
+  for (const core::FoundServer& each : world.found) {
+    if (auto job = recover_images(each.server)) world.holds.push_back(std::move(*job));
+  }
+  images_->end_recovery();
   for (const store::ServerRow& row : *rows) {
     const auto id = find_server(core_config_, row.name);
     if (!id) continue;  // no longer configured

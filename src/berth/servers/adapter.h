@@ -56,6 +56,11 @@ class Work {
   /// Returns whether the process that was asked has ended, waiting at most `limit` for the news: a
   /// connection breaks a moment before the exit is seen. By then the owner was told (on_exit).
   virtual Task<bool> server_died(Duration limit) = 0;
+  /// Pulsed when the server says that a piece of work has ended, or is gone. Null: it never says.
+  virtual Event* piece_ended() { return nullptr; }
+  /// Ends the work at once by the end of the server, if the configuration wants that for what
+  /// cannot be cancelled otherwise, and returns when it is gone. False: its end must be awaited.
+  virtual Task<bool> interrupt() { co_return false; }
 };
 
 /// How a server's main process ended by itself.
@@ -92,6 +97,12 @@ class Adapter {
   /// Errors: unkillable. A state that cannot be saved is said in a step, and is no error.
   virtual Task<Status> stop(bool keep, Duration deadline) = 0;
 
+  /// Said before adopt(): the process of that generation may still do this work, by the server's
+  /// own ids, for a job that outlived Berth. adopt() then does not wait for its end.
+  virtual void expect_work(Generation, std::vector<std::string> /*ids*/) {}
+  /// Returns whether the adopted server still names all the work that was expected of it.
+  [[nodiscard]] virtual bool names_expected_work() const { return false; }
+
   /// Takes over the process of that generation and waits until it works for nobody any more.
   /// Errors: not_found; deadline if it does not answer (the process is then known and stop()
   /// works).
@@ -117,6 +128,9 @@ class Adapter {
   std::function<void(Progress)> on_progress;
   /// The main process of that generation ended by itself: not within start() or stop().
   std::function<void(Generation, Ending)> on_exit;
+  /// The server of that generation must end, and is no failure: it works for nobody and cannot be
+  /// told so.
+  std::function<void(Generation, std::string why)> on_must_end;
 };
 
 }  // namespace berth::servers

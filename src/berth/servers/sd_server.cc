@@ -27,6 +27,8 @@ constexpr Duration kTermGrace = 2s;
 /// A picture of an earlier Berth's client gets this long; to load the weights again takes no
 /// longer.
 constexpr Duration kOrphanGrace = 2s;
+/// To ask it for one of its jobs.
+constexpr Duration kAskLimit = 5s;
 
 /// Returns a loopback port that is free now. It can be lost until the server binds it; the start
 /// then fails with the server's own words and is tried again with another one.
@@ -42,6 +44,11 @@ Result<std::uint16_t> free_port() {
   if (fd >= 0) ::close(fd);
   if (!ok) return fail(ErrorCode::io, fmt::format("no free port on loopback: {}", strerror(error)));
   return ntohs(address.sin_port);
+}
+
+void pulse(Event& event) {
+  event.set();
+  event.reset();
 }
 
 Task<void> expire(std::shared_ptr<Event> timeout, Duration limit) {
@@ -84,16 +91,18 @@ SupervisedKind SdServer::kind() {
   kind.answers = [this](Duration limit) { return healthy(limit); };
   kind.on_exit = [this](Generation generation, Ending ending) {
     if (on_exit) on_exit(generation, std::move(ending));
+    pulse(picture_ended_);
   };
   return kind;
 }
 
 void SdServer::on_line(std::string_view line) {
+  const bool was_drawing = log_.drawing();
   const auto progress = log_.take(line);
   if (progress && on_progress && !replaying_) on_progress(*progress);
   if (log_.listening()) listening_.set();
-  log_changed_.set();
-  log_changed_.reset();
+  pulse(log_changed_);
+  if (was_drawing && !log_.drawing()) pulse(picture_ended_);
 }
 
 Task<Result<process::LaunchSpec>> SdServer::launch_spec() {
@@ -130,6 +139,8 @@ void SdServer::read_port() {
 
 Task<Result<Started>> SdServer::start(StartContext context) {
   launch_ = context.launch;
+  generation_ = context.generation;
+  names_expected_work_ = false;
   read_port();
   log_.reset();
   listening_.reset();
@@ -163,15 +174,35 @@ Task<Status> SdServer::stop(bool /*keep: it has no state*/, Duration deadline) {
   co_return ended;
 }
 
+void SdServer::expect_work(Generation generation, std::vector<std::string> ids) {
+  expected_of_ = generation;
+  expected_ = std::move(ids);
+}
+
+/// Its ids are those of its native API. Source: stable-diffusion.cpp, examples/server/api.md.
+Task<bool> SdServer::names_all(std::vector<std::string> ids) {
+  const Executor executor = co_await this_executor();
+  for (const std::string& id : ids) {
+    http::Request request;
+    request.target = "/sdcpp/v1/jobs/" + id;
+    const auto reply = co_await http::fetch(executor, endpoint(), std::move(request), kAskLimit);
+    if (!reply || reply->status != 200) co_return false;
+  }
+  co_return !ids.empty();
+}
+
 Task<Status> SdServer::adopt(Generation generation, process::LaunchSpec launch) {
   launch_ = std::move(launch);
+  generation_ = generation;
   read_port();
   log_.reset();
   replaying_ = true;
   auto adopted = co_await supervised_.adopt(generation);
   replaying_ = false;
   if (!adopted) co_return adopted;
-  const bool draws = co_await draws_after(kOrphanGrace);
+  if (generation == expected_of_) names_expected_work_ = co_await names_all(expected_);
+  bool draws = false;
+  if (!names_expected_work_) draws = co_await draws_after(kOrphanGrace);
   if (draws) {
     co_return fail(ErrorCode::deadline,
                    fmt::format("server \"{}\" of an earlier run draws for nobody", name_));
@@ -209,6 +240,7 @@ class SdServer::Picture final : public Work {
   explicit Picture(SdServer& server)
       : server_(server),
         exited_(server.supervised_.exit_event()),
+        generation_(server.generation_),
         begun_(std::chrono::steady_clock::now()) {}
 
   void on_piece(std::string_view) override {}
@@ -217,6 +249,10 @@ class SdServer::Picture final : public Work {
   /// is awaited; a server that never ends is killed, and the exit is reported like any other.
   Task<void> ended(bool reply_complete) override {
     if (reply_complete) co_return;
+    if (server_.log_.drawing()) {
+      const bool is_over = co_await interrupt();
+      if (is_over) co_return;
+    }
     const Duration worked = std::chrono::steady_clock::now() - begun_;
     const Duration left = std::max(server_.job_limit_ - worked, Duration{0});
     const bool draws = co_await server_.draws_after(left);
@@ -227,9 +263,23 @@ class SdServer::Picture final : public Work {
 
   Task<bool> server_died(Duration limit) override { return exited_->wait_for(limit); }
 
+  Event* piece_ended() override { return &server_.picture_ended_; }
+
+  /// With `cancel = "restart"`.
+  Task<bool> interrupt() override {
+    if (!server_.restarts_on_cancel() || exited_->is_set()) co_return false;
+    server_.step("cancel_restarts", fmt::format("server \"{}\" ends: it cannot be told that its "
+                                                "picture was cancelled (cancel = \"restart\")",
+                                                server_.name_));
+    server_.on_must_end(generation_, "its picture was cancelled, and `cancel` is \"restart\"");
+    co_await exited_->wait();
+    co_return true;
+  }
+
  private:
   SdServer& server_;
   std::shared_ptr<Event> exited_;
+  Generation generation_;
   std::chrono::steady_clock::time_point begun_;
 };
 

@@ -28,6 +28,8 @@ class SdServer final : public Adapter {
   Task<Result<process::LaunchSpec>> launch_spec() override;
   Task<Result<Started>> start(StartContext context) override;
   Task<Status> stop(bool keep, Duration deadline) override;
+  void expect_work(Generation generation, std::vector<std::string> ids) override;
+  bool names_expected_work() const override { return names_expected_work_; }
   Task<Status> adopt(Generation generation, process::LaunchSpec launch) override;
   http::Endpoint endpoint() const override;
   std::unique_ptr<Work> begin_work(const http::Request& request) override;
@@ -44,6 +46,8 @@ class SdServer final : public Adapter {
   void step(std::string_view name, std::string detail);
   Task<bool> healthy(Duration limit);
   Task<bool> draws_after(Duration limit);
+  Task<bool> names_all(std::vector<std::string> ids);
+  [[nodiscard]] bool restarts_on_cancel() const { return options_.cancel == "restart"; }
   void read_port();
 
   std::string name_;
@@ -56,8 +60,13 @@ class SdServer final : public Adapter {
   SdLog log_;
   Event listening_;
   Event log_changed_;       // pulsed with each line
+  Event picture_ended_;     // pulsed when the log says so, and when the process ends
   bool replaying_ = false;  // the log of an adopted server tells of pictures that are over
   std::uint16_t port_ = 0;
+  Generation generation_;
+  Generation expected_of_;
+  std::vector<std::string> expected_;
+  bool names_expected_work_ = false;
 };
 
 }  // namespace berth::servers

@@ -70,6 +70,24 @@ constexpr auto kMigrations = std::to_array<std::string_view>({
                                  updated_unix_ms FROM footprint_3;
     DROP TABLE footprint_3;
     )sql",
+    // 5: image jobs, which outlive their connections. No prompt: it is nobody's business.
+    R"sql(
+    CREATE TABLE image_job (
+      id TEXT NOT NULL PRIMARY KEY,
+      server TEXT NOT NULL,
+      status TEXT NOT NULL,
+      created_unix_ms INTEGER NOT NULL,
+      updated_unix_ms INTEGER NOT NULL,
+      generation INTEGER NOT NULL CHECK (generation >= 0),
+      at_server TEXT NOT NULL,
+      seed INTEGER NOT NULL,
+      count INTEGER NOT NULL CHECK (count > 0),
+      pictures TEXT NOT NULL,
+      time_taken_ms INTEGER NOT NULL,
+      error_code TEXT NOT NULL,
+      error_message TEXT NOT NULL
+    ) STRICT;
+    )sql",
 });
 
 Result<std::int64_t> version_of(Database& database) {

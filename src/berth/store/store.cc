@@ -67,6 +67,21 @@ constexpr std::string_view kFootprints = R"sql(
     FROM footprint ORDER BY server, key, pool, stage, shape
 )sql";
 
+constexpr std::string_view kPutImageJob = R"sql(
+    INSERT OR REPLACE INTO image_job (id, server, status, created_unix_ms, updated_unix_ms,
+                                      generation, at_server, seed, count, pictures, time_taken_ms,
+                                      error_code, error_message)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+)sql";
+
+constexpr std::string_view kForgetImageJob = "DELETE FROM image_job WHERE id = ?1";
+
+constexpr std::string_view kImageJobs = R"sql(
+    SELECT id, server, status, created_unix_ms, updated_unix_ms, generation, at_server, seed, count,
+           pictures, time_taken_ms, error_code, error_message
+    FROM image_job ORDER BY created_unix_ms, id
+)sql";
+
 /// Names of servers have no spaces.
 constexpr char kBetweenNames = ' ';
 
@@ -137,6 +152,40 @@ void bind_footprint(Statement& put, const FootprintRow& row, std::int64_t now_un
   put.bind(5, row.bytes);
   put.bind(6, row.server);
   put.bind(7, now_unix_ms);
+}
+
+Status run_put(Statement& put, const ImageJobRow& row) {
+  put.bind(1, row.id);
+  put.bind(2, row.server);
+  put.bind(3, row.status);
+  put.bind(4, row.created_unix_ms);
+  put.bind(5, row.updated_unix_ms);
+  put.bind(6, static_cast<std::int64_t>(row.generation));
+  put.bind(7, row.at_server);
+  put.bind(8, row.seed);
+  put.bind(9, row.count);
+  put.bind(10, row.pictures);
+  put.bind(11, row.time_taken_ms);
+  put.bind(12, row.error_code);
+  put.bind(13, row.error_message);
+  if (const Result<bool> stepped = put.step(); !stepped) return fail(stepped.error());
+  return {};
+}
+
+ImageJobRow read_image_job(const Statement& found) {
+  return {.id = found.text(0),
+          .server = found.text(1),
+          .status = found.text(2),
+          .created_unix_ms = found.integer(3),
+          .updated_unix_ms = found.integer(4),
+          .generation = static_cast<std::uint64_t>(found.integer(5)),
+          .at_server = found.text(6),
+          .seed = found.integer(7),
+          .count = found.integer(8),
+          .pictures = found.text(9),
+          .time_taken_ms = found.integer(10),
+          .error_code = found.text(11),
+          .error_message = found.text(12)};
 }
 
 HoldRow read_hold(const Statement& found) {
@@ -253,12 +302,15 @@ Status Store::write(std::span<const Change> changes) {
 }
 
 Status Store::write_one(const Change& change, std::int64_t now_unix_ms) {
-  constexpr std::string_view kSql[] = {kPut, kPutHold, kEndHold, kPutFootprint, kForgetFootprints};
+  constexpr std::string_view kSql[] = {kPut, kPutHold, kEndHold, kPutFootprint, kForgetFootprints,
+                                      kPutImageJob, kForgetImageJob};
   static_assert(std::size(kSql) == std::variant_size_v<Change>);
   Result<Statement> put = database_->prepare(kSql[change.index()]);
   if (!put) return fail(put.error());
   if (const auto* row = std::get_if<ServerRow>(&change)) return run_put(*put, *row, now_unix_ms);
   if (const auto* row = std::get_if<HoldRow>(&change)) return run_put(*put, *row);
+  if (const auto* row = std::get_if<ImageJobRow>(&change)) return run_put(*put, *row);
+  if (const auto* forgotten = std::get_if<ImageJobForgotten>(&change)) put->bind(1, forgotten->id);
   if (const auto* ended = std::get_if<HoldEnded>(&change))
     put->bind(1, static_cast<std::int64_t>(ended->job));
   if (const auto* forgotten = std::get_if<FootprintsForgotten>(&change)) {
@@ -287,6 +339,19 @@ Result<std::vector<FootprintRow>> Store::footprints() {
                     .shape = found->text(3),
                     .bytes = found->integer(4),
                     .server = found->text(5)});
+  }
+}
+
+Result<std::vector<ImageJobRow>> Store::image_jobs() {
+  if (broken_) return fail(*broken_);
+  Result<Statement> found = database_->prepare(kImageJobs);
+  if (!found) return fail(found.error());
+  std::vector<ImageJobRow> rows;
+  for (;;) {
+    const Result<bool> has_row = found->step();
+    if (!has_row) return fail(has_row.error());
+    if (!*has_row) return rows;
+    rows.push_back(read_image_job(*found));
   }
 }
 

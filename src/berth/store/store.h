@@ -78,8 +78,33 @@ struct FootprintsForgotten {
   std::optional<Stage> stage = std::nullopt;  ///< only this; nothing = all
 };
 
+/// An image job, which outlives its connection and perhaps Berth.
+struct ImageJobRow {
+  std::string id;
+  std::string server;
+  std::string status;  ///< see host::name(ImageStatus)
+  std::int64_t created_unix_ms = 0;
+  std::int64_t updated_unix_ms = 0;
+  std::uint64_t generation = 0;  ///< of the server that `at_server` belongs to
+  std::string at_server;         ///< what the server calls its pictures, with spaces between
+  std::int64_t seed = 0;         ///< of the first picture
+  std::int64_t count = 1;
+  std::string pictures;  ///< JSON; what is known of the files
+  std::int64_t time_taken_ms = 0;
+  std::string error_code;  ///< "" = none
+  std::string error_message;
+
+  bool operator==(const ImageJobRow&) const = default;
+};
+
+/// Nobody asks for the image job of that id any more.
+struct ImageJobForgotten {
+  std::string id;
+};
+
 /// Something to be written: a row over the one of the same name or number, or its end.
-using Change = std::variant<ServerRow, HoldRow, HoldEnded, FootprintRow, FootprintsForgotten>;
+using Change = std::variant<ServerRow, HoldRow, HoldEnded, FootprintRow, FootprintsForgotten,
+                            ImageJobRow, ImageJobForgotten>;
 
 /// The names that stand in the database. Do not change them; they are stored.
 std::string_view stored_name(core::Wanted wanted);
@@ -118,6 +143,9 @@ class Store {
   /// Returns every footprint, by server and pool.
   /// Errors: io.
   Result<std::vector<FootprintRow>> footprints();
+  /// Returns every image job, oldest first.
+  /// Errors: io.
+  Result<std::vector<ImageJobRow>> image_jobs();
 
   /// Counts the transactions that were committed by put(), each at least one fsync.
   [[nodiscard]] std::uint64_t transactions() const { return transactions_; }

@@ -198,7 +198,7 @@ TEST_F(StoreTest, ADatabaseOfANewerBerthIsRefused) {
   ASSERT_FALSE(store);
   EXPECT_EQ(store.error(),
             (Error{ErrorCode::conflict, "the database " + path_ +
-                                            " is of version 99, this Berth knows up to 4; install "
+                                            " is of version 99, this Berth knows up to 5; install "
                                             "the newer Berth again, or use another state "
                                             "directory"}));
 }
