@@ -7,7 +7,7 @@ import common
 
 ROUTES = "src/berth/gateway/routes.cc"
 DOCUMENT = "docs/reference/openapi.yaml"
-DOCUMENTED = ("/api/", "/metrics")
+DOCUMENTED = ("/api/", "/metrics", "/v1/images/")
 # A row of kRoutes: a call or a Route{...}, with or without a method before its path.
 ROW = re.compile(r'\b(\w+)[({](?:"([A-Z]+)",\s*)?"(/[^"]+)"')
 

@@ -7,6 +7,7 @@ documented, a status that is not listed, and any 5xx that is not are failures.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -77,13 +78,35 @@ class OpenApi(E2eTest):
             env={**os.environ, "PYTHONPATH": self.checkers}, cwd=document.parent, capture_output=True, text=True,
             timeout=500)
 
+    def check(self, url, *arguments):
+        done = self.schemathesis(url, self.narrowed(), "--phases", "examples,coverage,fuzzing", "--max-examples",
+                                 os.environ.get("BERTH_EXAMPLES", "12"), *arguments)
+        self.assertEqual(0, done.returncode, done.stdout[-8000:] + done.stderr[-2000:])
+
     def test_every_answer_is_as_documented(self):
         berth = self.world()
         with Bridge(berth) as bridge:
-            done = self.schemathesis(bridge.url, self.narrowed(), "--phases", "examples,coverage,fuzzing",
-                                     "--max-examples", os.environ.get("BERTH_EXAMPLES", "12"))
-        self.assertEqual(0, done.returncode, done.stdout[-8000:] + done.stderr[-2000:])
+            self.check(bridge.url, "--exclude-path-regex", "^/v1/")
         self.assertEqual(200, berth.api("GET", "/api/v1/status").status, "it lives")
+
+    def test_every_answer_of_the_front_port_of_an_image_server_is_as_documented(self):
+        berth = self.world()
+        self.check(f"http://127.0.0.1:{berth.server('image')['front_port']}", "--include-path-regex", "^/v1/")
+        self.assertEqual(200, berth.api("GET", "/api/v1/status").status, "it lives")
+
+    def test_an_image_job_is_as_documented_until_its_end(self):
+        berth = self.world(step_ms=20)
+        taken = berth.post("/api/v1/servers/image/images", {"prompt": "a cat", "width": 64, "height": 64, "steps": 4})
+        self.assertEqual(201, taken.status, taken.body)
+        self.assert_is("ImageTaken", taken.json())
+        path = f"/api/v1/images/{taken.json()['id']}"
+        events = berth.get(path + "/events", timeout=60).body.decode()
+        for event in re.findall(r"^event: progress\ndata: (.*)$", events, re.M):
+            self.assert_is("ImageProgress", json.loads(event))
+        state = berth.get(path).json()
+        self.assert_is("ImageState", state)
+        self.assertEqual("complete", state["status"])
+        self.assertIn("event: complete", events)
 
     def assert_is(self, name, value):
         """`value` is what the document calls `name`."""
