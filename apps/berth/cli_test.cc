@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 
 #include "bars.h"
-#include "base64.h"
 #include "table.h"
 
 namespace berth::cli {
@@ -75,20 +74,6 @@ TEST(Bars, APoolShowsUseAndLimit) {
   EXPECT_EQ(pool_bar({.used = 2_GiB, .limit = 6_GiB, .capacity = 8_GiB}, 8), "[##----|-]");
   EXPECT_EQ(pool_bar({.used = Bytes{1}, .limit = 8_GiB, .capacity = 8_GiB}, 8), "[#-------]");
   EXPECT_EQ(pool_bar({}, 4), "[----]");
-}
-
-TEST(Base64, TheVectorsOfTheRfcAreDecoded) {
-  EXPECT_EQ(decode_base64(""), "");
-  EXPECT_EQ(decode_base64("Zg=="), "f");
-  EXPECT_EQ(decode_base64("Zm8="), "fo");
-  EXPECT_EQ(decode_base64("Zm9vYmFy"), "foobar");
-  EXPECT_EQ(decode_base64("//79"), "\xff\xfe\xfd");
-}
-
-TEST(Base64, AnythingElseIsRefused) {
-  for (const char* text : {"Zg=", "Zg", "Z===", "Zm9v\n===", "Zm=v", "Zm 9"}) {
-    EXPECT_FALSE(decode_base64(text)) << text;
-  }
 }
 
 }  // namespace

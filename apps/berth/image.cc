@@ -14,7 +14,7 @@
 #include <boost/json.hpp>
 
 #include "bars.h"
-#include "base64.h"
+#include "berth/base/base64.h"
 #include "berth/process/unique_fd.h"
 #include "commands.h"
 

@@ -23,6 +23,9 @@ LAYERS = {
     # reasons), so these are part of what host exposes. Nothing else of servers is.
     "gateway": ["host", "http", "config", "core", "servers/adapter.h"],
     "client": ["http"],
+    # Berth in a program: the gateway and host of `berth up`, and the client that everybody has.
+    "embed": ["berth.h", "client", "config", "gateway", "host", "http", "models", "probe", "process"],
+    "berth.h": ["client"],
     "pipeline": ["client", "config"],
     "sim": ["core"],
 }

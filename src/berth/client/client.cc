@@ -122,6 +122,9 @@ Task<Result<std::string>> Client::start(std::string server) {
 Task<Result<std::string>> Client::stop(std::string server) {
   return post(server_target(server, "stop"));
 }
+Task<Result<std::string>> Client::start_later(std::string server) {
+  return post(server_target(server, "start?wait=0"));
+}
 Task<Result<std::string>> Client::clear(std::string server) {
   return post(server_target(server, "clear-saved-state"));
 }
@@ -138,6 +141,12 @@ Task<Result<std::string>> Client::explain(int limit) {
 }
 Task<Result<std::string>> Client::logs(std::string server, int lines) {
   return get(fmt::format("{}?lines={}", server_target(server, "logs"), lines));
+}
+Task<Result<std::string>> Client::would_need_offload(std::string newcomer) {
+  return get(server_target(newcomer, "would-need-offload"));
+}
+Task<Result<std::string>> Client::saved_state(std::string server) {
+  return get(server_target(server, "saved-state"));
 }
 Task<Result<std::string>> Client::shut_down() {
   return post("/api/v1/shutdown");

@@ -65,11 +65,15 @@ class Client {
   /// Both return when it is so, with the server's status.
   Task<Result<std::string>> start(std::string server);
   Task<Result<std::string>> stop(std::string server);
+  /// As start(), but does not wait.
+  Task<Result<std::string>> start_later(std::string server);
   Task<Result<std::string>> clear(std::string server);
   Task<Result<std::string>> pin(std::string server);
   Task<Result<std::string>> unpin(std::string server);
   Task<Result<std::string>> explain(int limit);
   Task<Result<std::string>> logs(std::string server, int lines);
+  Task<Result<std::string>> would_need_offload(std::string newcomer);
+  Task<Result<std::string>> saved_state(std::string server);
   Task<Result<std::string>> leases();
   Task<Result<std::string>> footprints();
   /// Of all servers if it is "". Returns what is known still.

@@ -50,6 +50,38 @@ TEST(Replies, AStatusIsReadAndWhatIsUnknownOrMissingDoesNoHarm) {
   EXPECT_FALSE(read_status("[]"));
 }
 
+TEST(Replies, AServersConfigurationIsReadWithWhatItDoesNotSay) {
+  const auto status = read_status(
+      R"({"servers":[{"name":"chat","comes_back":false,"config":{"model":"/m.gguf","port":8080,
+          "threads":null,"gpu_layers":-1,"context_size":4096,"flash_attention":"on"}},{}]})");
+  ASSERT_TRUE(status);
+  const ServerInfo& chat = status->servers.at(0);
+  EXPECT_FALSE(chat.comes_back);
+  EXPECT_EQ(chat.config.model, "/m.gguf");
+  EXPECT_EQ(chat.config.port, 8080);
+  EXPECT_EQ(chat.config.threads, std::nullopt);
+  EXPECT_EQ(chat.config.gpu_layers, -1);
+  EXPECT_EQ(chat.config.context_size, 4096);
+  EXPECT_EQ(chat.config.flash_attention, "on");
+  EXPECT_TRUE(status->servers.at(1).comes_back);
+}
+
+TEST(Replies, ASavedStateIsReadWithItsTime) {
+  const auto saved = read_saved_state(
+      R"({"saved_state":{"config":{"model":"/m.gguf","port":8080,"argv":["llama-server","-m"],
+          "threads":2},"was_running":true,"saved_at":"2026-11-28T11:17:30.123Z",
+          "displaced_by":"image","after":"on_request"}})");
+  ASSERT_TRUE(saved);
+  ASSERT_TRUE(*saved);
+  EXPECT_EQ((*saved)->saved_at.unix_ms, 1'795'864'650'123);
+  EXPECT_EQ((*saved)->config.threads, 2);
+  EXPECT_EQ((*saved)->argv.size(), 2U);
+  EXPECT_EQ((*saved)->displaced_by, "image");
+  EXPECT_FALSE((*saved)->comes_back);
+  EXPECT_FALSE(read_saved_state(R"({"saved_state":null})").value());
+  EXPECT_TRUE(read_would_need_offload(R"({"would_need_offload":true})").value());
+}
+
 TEST(Replies, LeasesAreReadWithTheirHolders) {
   const auto leases = read_leases(
       R"({"leases":[{"job":7,"kind":"lease","state":"releasing","holder":"train.py",

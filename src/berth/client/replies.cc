@@ -2,6 +2,7 @@
 #include "berth/client/replies.h"
 
 #include <chrono>
+#include <cstdio>
 #include <utility>
 
 #include <fmt/format.h>
@@ -115,6 +116,19 @@ ForeignInfo foreign_in(const json::object& object) {
   return process;
 }
 
+ServerConfigInfo config_in(const json::object& object) {
+  const Members members(object);
+  ServerConfigInfo config;
+  members.take("model", config.model);
+  members.take("port", config.port);
+  config.threads = members.number("threads");
+  config.gpu_layers = members.number("gpu_layers");
+  config.context_size = members.number("context_size");
+  config.parallel = members.number("parallel");
+  members.take("flash_attention", config.flash_attention);
+  return config;
+}
+
 ServerInfo server_in(const json::object& object) {
   const Members members(object);
   ServerInfo server;
@@ -125,8 +139,10 @@ ServerInfo server_in(const json::object& object) {
   members.take("displaced", server.displaced);
   members.take("pinned", server.pinned);
   members.take("displaced_by", server.displaced_by);
+  members.take("comes_back", server.comes_back);
   server.displaced_for = milliseconds_in(members, "displaced_for_ms");
   members.take("gate_open", server.gate_open);
+  members.take("generation", server.generation);
   server.pid = members.number("pid");
   members.take("used_bytes", server.used);
   server.uses = usage_in(object);
@@ -143,6 +159,7 @@ ServerInfo server_in(const json::object& object) {
   members.take("front_port", server.front_port);
   members.take("state_note", server.state_note);
   members.take("failure", server.failure);
+  server.config = config_in(object_at(object, "config"));
   return server;
 }
 
@@ -197,6 +214,21 @@ LeaseInfo lease_in(const json::object& object) {
         fmt::format("{} (pid {})", program, process.number("pid").value_or(0)));
   });
   return lease;
+}
+
+/// Reads "2026-11-28T11:17:30.123Z"; the beginning of time if it is no such text.
+WallTime wall_time_in(const std::string& text) {
+  int part[7] = {};
+  const int count = std::sscanf(text.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &part[0], &part[1],
+                                &part[2], &part[3], &part[4], &part[5], &part[6]);
+  if (count < 6) return {};
+  const std::chrono::year_month_day date{std::chrono::year(part[0]),
+                                         std::chrono::month(static_cast<unsigned>(part[1])),
+                                         std::chrono::day(static_cast<unsigned>(part[2]))};
+  const auto at = std::chrono::sys_days(date) + std::chrono::hours(part[3]) +
+                  std::chrono::minutes(part[4]) + std::chrono::seconds(part[5]) +
+                  std::chrono::milliseconds(part[6]);
+  return {std::chrono::duration_cast<std::chrono::milliseconds>(at.time_since_epoch()).count()};
 }
 
 RecordInfo record_in(const json::object& object) {
@@ -314,6 +346,33 @@ Result<LeaseNews> read_lease_news(std::string_view text) {
   }
   if (object->contains("error")) news.error = error_in(object_at(*object, "error"));
   return news;
+}
+
+Result<bool> read_would_need_offload(std::string_view text) {
+  const Result<json::object> object = object_in(text);
+  if (!object) return fail(object.error());
+  bool would = false;
+  Members(*object).take("would_need_offload", would);
+  return would;
+}
+
+Result<std::optional<SavedStateInfo>> read_saved_state(std::string_view text) {
+  const Result<json::object> object = object_in(text);
+  if (!object) return fail(object.error());
+  const json::value* saved = object->if_contains("saved_state");
+  if (saved == nullptr || !saved->is_object()) return std::optional<SavedStateInfo>();
+  const json::object config = object_at(saved->get_object(), "config");
+  const Members members(saved->get_object());
+  SavedStateInfo state{.config = config_in(config), .argv = strings_at(config, "argv")};
+  std::string saved_at;
+  std::string after = "restore";
+  members.take("was_running", state.was_running);
+  members.take("saved_at", saved_at);
+  members.take("displaced_by", state.displaced_by);
+  members.take("after", after);
+  state.saved_at = wall_time_in(saved_at);
+  state.comes_back = after == "restore";
+  return state;
 }
 
 Error read_error(int status, std::string_view body) {

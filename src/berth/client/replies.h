@@ -23,6 +23,17 @@ struct UsageInfo {
   std::optional<double> cpu_percent;  ///< of all processors together
 };
 
+/// How a server is run, as the configuration says. What it does not say is nothing or "".
+struct ServerConfigInfo {
+  std::string model;      ///< path of its file
+  std::int64_t port = 0;  ///< that clients know, as it was given; 0: none, or any
+  std::optional<std::int64_t> threads;
+  std::optional<std::int64_t> gpu_layers;  ///< -1: all
+  std::optional<std::int64_t> context_size;
+  std::optional<std::int64_t> parallel;
+  std::string flash_attention;  ///< auto, on, off
+};
+
 struct ServerInfo {
   std::string name;
   std::string kind;
@@ -31,8 +42,10 @@ struct ServerInfo {
   bool displaced = false;
   bool pinned = false;
   std::string displaced_by;
+  bool comes_back = true;  ///< from its displacement, by itself
   std::optional<Duration> displaced_for;
   bool gate_open = true;
+  std::int64_t generation = 0;  ///< of its newest start
   std::optional<std::int64_t> pid;
   std::optional<Bytes> used;
   UsageInfo uses;
@@ -46,6 +59,7 @@ struct ServerInfo {
   std::int64_t front_port = 0;  ///< 0: it has none
   std::string state_note;
   std::string failure;
+  ServerConfigInfo config;
 };
 
 struct PoolInfo {
@@ -138,6 +152,16 @@ struct RecordInfo {
   std::int64_t steps = 0;
 };
 
+/// What is kept of a displaced server.
+struct SavedStateInfo {
+  ServerConfigInfo config;
+  std::vector<std::string> argv;  ///< its frozen command line
+  bool was_running = true;
+  WallTime saved_at;
+  std::string displaced_by;
+  bool comes_back = true;  ///< by itself
+};
+
 /// Each reads the JSON of one reply. Members that are missing keep their defaults, so an older
 /// client understands a newer Berth. Errors: upstream if it is no JSON of the expected shape.
 Result<DaemonStatus> read_status(std::string_view json);
@@ -150,6 +174,9 @@ Result<std::vector<std::string>> read_lines(std::string_view json);
 Result<std::vector<LeaseInfo>> read_leases(std::string_view json);
 Result<std::vector<FootprintInfo>> read_footprints(std::string_view json);
 Result<LeaseNews> read_lease_news(std::string_view json);
+Result<bool> read_would_need_offload(std::string_view json);
+/// Nothing: the server is not displaced.
+Result<std::optional<SavedStateInfo>> read_saved_state(std::string_view json);
 
 /// Returns the error that a reply with that status and envelope stands for.
 Error read_error(int status, std::string_view body);

@@ -82,7 +82,7 @@ http::Response logs(const Call& call, ServerId server) {
 }
 
 http::Response server_reply(const Call& call, ServerId server, int status) {
-  return json_reply(server_json(call.host().status().servers.at(server.value)), status);
+  return json_reply(server_json(*call.context, call.host().status(), server), status);
 }
 
 Task<void> send(http::Exchange& exchange, http::Response reply) {
@@ -142,10 +142,17 @@ Task<void> serve_wish(Call call, What what, ServerId server) {
 }
 
 Task<void> serve_shut_down(Call call) {
+  if (!call.context->on_shut_down) {
+    const Error error{
+        ErrorCode::conflict,
+        fmt::format("this Berth is a part of the program with pid {}; end that", getpid())};
+    co_await send(call.exchange, refusal(error));
+    co_return;
+  }
   http::Response reply =
       json_reply(fmt::format(R"({{"status":"shutting_down","pid":{}}})", getpid()), 202);
   co_await send(call.exchange, std::move(reply));
-  if (call.context->on_shut_down) call.context->on_shut_down();
+  call.context->on_shut_down();
 }
 
 std::string event_text(const host::Record& record) {

@@ -59,6 +59,43 @@ boost::json::object server_object(const host::ServerStatus& server) {
   return object;
 }
 
+template <class T>
+boost::json::value given(const std::optional<T>& value) {
+  return value ? boost::json::value(*value) : boost::json::value(nullptr);
+}
+
+void add_options(boost::json::object& object, const config::LlamaOptions& llama) {
+  object["model"] = llama.model;
+  object["threads"] = given(llama.threads);
+  object["gpu_layers"] = given(llama.gpu_layers);
+  object["context_size"] = llama.context;
+  object["parallel"] = llama.parallel;
+  object["flash_attention"] = llama.flash_attention.value_or("");
+}
+
+void add_options(boost::json::object& object, const config::SdOptions& sd) {
+  object["model"] = sd.model;
+  object["threads"] = given(sd.threads);
+}
+
+/// What the configuration says; extra_args may hold secrets and are not told.
+boost::json::object config_object(const config::ServerOptions& options) {
+  boost::json::object object;
+  std::visit([&](const auto& kind) { add_options(object, kind); }, options.kind);
+  object["port"] = options.front_port.value_or(0);
+  return object;
+}
+
+/// What the host tells, and what its configuration and the core know beside that.
+boost::json::object whole_server(const Context& context, const host::HostStatus& status,
+                                 std::size_t place) {
+  boost::json::object object = server_object(status.servers.at(place));
+  const auto& displaced = context.host.state().servers.at(place).displaced;
+  object["comes_back"] = !displaced || displaced->after == core::After::restore;
+  object["config"] = config_object(context.host.config().servers.at(place));
+  return object;
+}
+
 boost::json::object pool_object(const host::PoolStatus& pool) {
   boost::json::object object;
   object["name"] = pool.name;
@@ -177,8 +214,8 @@ std::string status_json(const Context& context, const host::HostStatus& status) 
   object["front_ports"] = front_ports(status);
   object["uptime_ms"] = milliseconds(std::chrono::steady_clock::now() - context.started);
   boost::json::array servers;
-  for (const host::ServerStatus& server : status.servers)
-    servers.push_back(server_object(server));
+  for (std::size_t i = 0; i < status.servers.size(); ++i)
+    servers.push_back(whole_server(context, status, i));
   object["servers"] = std::move(servers);
   boost::json::array pools;
   for (const host::PoolStatus& pool : status.pools)
@@ -219,8 +256,8 @@ std::string leases_json(const host::HostStatus& status) {
   return boost::json::serialize(object);
 }
 
-std::string server_json(const host::ServerStatus& server) {
-  return boost::json::serialize(server_object(server));
+std::string server_json(const Context& context, const host::HostStatus& status, ServerId server) {
+  return boost::json::serialize(whole_server(context, status, server.value));
 }
 
 }  // namespace berth::gateway

@@ -25,6 +25,6 @@ std::string waits_json(const std::deque<host::PastWait>& waits, std::size_t limi
 std::string leases_json(const host::HostStatus& status);
 
 /// Returns one server as it stands in that reply.
-std::string server_json(const host::ServerStatus& server);
+std::string server_json(const Context& context, const host::HostStatus& status, ServerId server);
 
 }  // namespace berth::gateway

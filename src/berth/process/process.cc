@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <sstream>
 
 #include "berth/process/directories.h"
 #include "berth/process/keeper_launch.h"
@@ -144,19 +145,40 @@ std::vector<std::string> Process::log_tail(int lines) const {
   return process::log_tail(directory(), lines);
 }
 
-Result<std::string> keeper_binary() {
-  std::string path;
-  if (const char* configured = std::getenv("BERTH_KEEPER"); configured != nullptr) {
-    path = configured;
-  } else {
-    std::error_code error;
-    const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
-    path = (self.parent_path() / "berth-keeper").string();
+namespace {
+
+constexpr const char* kKeeper = "berth-keeper";
+
+/// Where a keeper may lie: beside `berth`; elsewhere for a program that Berth is a part of.
+std::vector<std::filesystem::path> keeper_places() {
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  std::vector<std::filesystem::path> places{self.parent_path() / kKeeper};
+  const char* path = std::getenv("PATH");
+  std::istringstream folders(path == nullptr ? "" : path);
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    if (!folder.empty()) places.push_back(std::filesystem::path(folder) / kKeeper);
   }
-  if (::access(path.c_str(), X_OK) == 0) return path;
+  return places;
+}
+
+}  // namespace
+
+Result<std::string> keeper_binary() {
+  if (const char* configured = std::getenv("BERTH_KEEPER"); configured != nullptr) {
+    if (::access(configured, X_OK) == 0) return configured;
+    return fail(ErrorCode::binary_missing,
+                fmt::format("cannot run the keeper {}: {}; set BERTH_KEEPER to its path",
+                            configured, reason(errno)));
+  }
+  const std::vector<std::filesystem::path> places = keeper_places();
+  for (const std::filesystem::path& place : places) {
+    if (::access(place.c_str(), X_OK) == 0) return place.string();
+  }
   return fail(ErrorCode::binary_missing,
-              fmt::format("cannot run the keeper {}: {}; set BERTH_KEEPER to its path", path,
-                          reason(errno)));
+              fmt::format("the keeper {} is not there, nor is one in PATH; set BERTH_KEEPER to its "
+                          "path",
+                          places.front().string()));
 }
 
 }  // namespace berth::process

@@ -96,8 +96,8 @@ class Process {
   std::shared_ptr<Impl> impl_;
 };
 
-/// Returns the path of the keeper: BERTH_KEEPER, or `berth-keeper` beside the running program.
-/// Errors: binary_missing, naming the path that was tried.
+/// Returns the path of the keeper: BERTH_KEEPER, else `berth-keeper` beside the running program,
+/// else in PATH. Errors: binary_missing, naming the path that was tried.
 Result<std::string> keeper_binary();
 
 }  // namespace berth::process
