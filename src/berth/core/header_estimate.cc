@@ -190,4 +190,18 @@ std::variant<HeaderEstimate, Unknowable> header_estimate(const ModelFacts& model
   return out;
 }
 
+HeaderEstimate with_dry_run(const std::variant<HeaderEstimate, Unknowable>& told,
+                            const DryRun& dry_run) {
+  if (const auto* known = std::get_if<HeaderEstimate>(&told)) {
+    HeaderEstimate out = *known;
+    const bool has_both = out.device.compute.count > 0 && dry_run.device.compute.count > 0;
+    if (has_both) out.device.compute = dry_run.device.compute;
+    return out;
+  }
+  HeaderEstimate out{.host = dry_run.host, .device = dry_run.device};
+  out.host.process = kProcess;
+  if (out.device.total().count > 0) out.device.process = kDeviceContext;
+  return out;
+}
+
 }  // namespace berth::core

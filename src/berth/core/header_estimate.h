@@ -97,4 +97,16 @@ std::string_view reason(Unknowable why);
 std::variant<HeaderEstimate, Unknowable> header_estimate(const ModelFacts& model,
                                                          const LaunchFacts& launch);
 
+/// What llama.cpp itself says that it will reserve, in a run that allocates nothing.
+struct DryRun {
+  SideEstimate host;  ///< without `process`
+  SideEstimate device;
+};
+
+/// Returns the estimate with what the dry run knows better: the buffers of graphs on devices, and
+/// everything where the header tells nothing. On the host it reserves more than is ever touched
+/// (the logits of a whole batch), so the header's bound stays.
+HeaderEstimate with_dry_run(const std::variant<HeaderEstimate, Unknowable>& told,
+                            const DryRun& dry_run);
+
 }  // namespace berth::core

@@ -195,5 +195,30 @@ TEST(HeaderEstimate, OfAHostileHeaderIsAHugeNumberAndNoOverflow) {
   EXPECT_GT(estimate(facts, how).total(), Bytes{std::int64_t{1} << 48});
 }
 
+TEST(DryRun, KnowsTheBuffersOfADeviceBetterThanTheHeader) {
+  LaunchFacts how = launch();
+  how.gpu_layers = -1;
+  const auto told = header_estimate(model(), how);
+  const HeaderEstimate before = std::get<HeaderEstimate>(told);
+  DryRun dry_run;
+  dry_run.device = {.weights = 1_GiB, .cache = 1_GiB, .compute = 77_MiB, .process = {}};
+  dry_run.host = {.weights = {}, .cache = {}, .compute = 300_MiB, .process = {}};
+  HeaderEstimate wanted = before;
+  wanted.device.compute = 77_MiB;
+  EXPECT_EQ(with_dry_run(told, dry_run), wanted) << "the rest stays as the header has it";
+}
+
+TEST(DryRun, TellsWhatAHeaderCannot) {
+  ModelFacts latent = model();
+  latent.is_latent = true;
+  DryRun dry_run;
+  dry_run.host = {.weights = 1_GiB, .cache = 2_GiB, .compute = 3_MiB, .process = {}};
+  const HeaderEstimate out = with_dry_run(header_estimate(latent, launch()), dry_run);
+  EXPECT_GT(out.host.total(), 3_GiB + 3_MiB) << "and what the process takes";
+  EXPECT_EQ(out.device.total(), Bytes{0});
+  dry_run.device.weights = 1_GiB;
+  EXPECT_GT(with_dry_run(Unknowable::argument, dry_run).device.total(), 1_GiB);
+}
+
 }  // namespace
 }  // namespace berth::core

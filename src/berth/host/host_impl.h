@@ -14,6 +14,7 @@
 #include "berth/host/host.h"
 #include "berth/host/image_jobs.h"
 #include "berth/host/journal.h"
+#include "berth/host/known_footprints.h"
 #include "berth/host/meter.h"
 #include "berth/host/probe_thread.h"
 #include "berth/host/run_memory.h"
@@ -170,6 +171,7 @@ class HostImpl final : public Host {
   [[nodiscard]] bool keep_row(store::FootprintRow row);
   [[nodiscard]] std::optional<core::Footprint> learned(ServerId server);
   Task<void> watch_work();
+  Task<void> ask_dry_runs();
   void forget_sessions(const std::vector<core::Holder>& holders);
   void forget_leases(const std::vector<core::Holder>& holders,
                      const std::vector<std::string>& ended_tags);
@@ -221,6 +223,7 @@ class HostImpl final : public Host {
   std::deque<PastWait> past_waits_;
   Counters counters_;
   std::vector<store::FootprintRow> footprints_;  ///< as they stand in the store
+  DryRuns dry_runs_;
   bool watching_work_ = false;
   /// What predict() said last, until something happens.
   mutable std::optional<std::pair<Instant, std::vector<core::Forecast>>> forecasts_;

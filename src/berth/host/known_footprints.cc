@@ -72,15 +72,23 @@ void plan_by_header(core::Config& complete, core::ServerConfig& server,
 
 /// The header of a server, if it is to be believed.
 std::optional<core::HeaderEstimate> header_of(const core::Config& complete,
-                                              const config::ServerOptions& options) {
+                                              const config::ServerOptions& options,
+                                              const DryRuns& dry_runs) {
   const bool has_device = std::any_of(complete.pools.begin(), complete.pools.end(), is_device);
-  return header_estimate(options, has_device);
+  const auto told = header_estimate(options, has_device);
+  const auto dry_run = dry_runs.find(footprint_key(options));
+  if (dry_run == dry_runs.end() || options.memory_declared) return told;
+  if (told) return core::with_dry_run(*told, dry_run->second);
+  core::HeaderEstimate all = core::with_dry_run(core::Unknowable::shape, dry_run->second);
+  all.host.process += std::get<config::LlamaOptions>(options.kind).cache_ram;
+  return all;
 }
 
-void plan_by_best(core::Config& complete, const config::Config& config, const Rows& rows) {
+void plan_by_best(core::Config& complete, const config::Config& config, const Rows& rows,
+                  const DryRuns& dry_runs) {
   for (std::size_t i = 0; i < complete.servers.size(); ++i) {
     core::ServerConfig& server = complete.servers[i];
-    if (const auto header = header_of(complete, config.servers[i])) {
+    if (const auto header = header_of(complete, config.servers[i], dry_runs)) {
       plan_by_header(complete, server, *header);
     }
     const std::string key = footprint_key(config.servers[i]);
@@ -93,12 +101,13 @@ void plan_by_best(core::Config& complete, const config::Config& config, const Ro
   }
 }
 
-void plan_by_seed(core::Config& complete, const config::Config& config, const Rows& rows) {
+void plan_by_seed(core::Config& complete, const config::Config& config, const Rows& rows,
+                  const DryRuns& dry_runs) {
   const std::size_t first = complete.pools.size();
   append_second_pools(complete);
   for (std::size_t i = 0; i < complete.servers.size(); ++i) {
     core::Footprint& footprint = complete.servers[i].footprint;
-    const auto header = header_of(complete, config.servers[i]);
+    const auto header = header_of(complete, config.servers[i], dry_runs);
     const std::string key = footprint_key(config.servers[i]);
     for (core::PoolShare& share : footprint.shares) {
       if (share.pool.value < first) continue;
@@ -130,11 +139,12 @@ std::optional<Bytes> most_measured(const Rows& rows, const std::string& key,
   return most;
 }
 
-void plan_by_preset(core::Config& complete, const config::Config& config, const Rows& rows) {
+void plan_by_preset(core::Config& complete, const config::Config& config, const Rows& rows,
+                    const DryRuns& dry_runs) {
   if (config.preset == config::Preset::measured) {
-    plan_by_best(complete, config, rows);
+    plan_by_best(complete, config, rows, dry_runs);
   } else {
-    plan_by_seed(complete, config, rows);
+    plan_by_seed(complete, config, rows, dry_runs);
   }
   for (std::size_t i = 0; i < complete.servers.size(); ++i) {
     core::ServerConfig& server = complete.servers[i];

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // What servers take is measured while they run, and kept (known_footprints.h says what it is for).
 #include <algorithm>
+#include <tuple>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "berth/host/host_impl.h"
 #include "berth/host/known_footprints.h"
 #include "berth/host/second_pools.h"
 #include "berth/host/world.h"
 #include "berth/probe/memory.h"
+#include "berth/servers/fit_params.h"
 
 namespace berth::host {
 namespace {
@@ -141,6 +145,29 @@ std::optional<core::Footprint> HostImpl::learned(ServerId id) {
   return news;
 }
 
+/// Before the first run of a server: what llama.cpp itself says of it, where its program for that
+/// is there. Without it the header's bound does.
+Task<void> HostImpl::ask_dry_runs() {
+  for (const config::ServerOptions& server : config_.servers) {
+    const auto* options = std::get_if<config::LlamaOptions>(&server.kind);
+    if (options == nullptr || server.memory_declared) continue;
+    const std::string key = footprint_key(server);
+    const bool was_measured =
+        std::any_of(footprints_.begin(), footprints_.end(),
+                    [&](const store::FootprintRow& row) { return row.key == key; });
+    const auto program = servers::find_fit_params(*options);
+    if (was_measured || !program) continue;
+    config::LlamaOptions copy = *options;
+    const auto told = co_await servers::dry_run(*program, std::move(copy));
+    if (told) dry_runs_.insert_or_assign(key, *told);
+    const std::string text =
+        told ? fmt::format("a dry run says {} on the host and {} on devices",
+                           to_text(told->host.total()), to_text(told->device.total()))
+             : told.error().message;
+    keep(journal_->step(stamp_now(), "dry_run", server.name, text));
+  }
+}
+
 // ---- For people ---------------------------------------------------------------------------------
 
 std::vector<KnownFootprint> HostImpl::known_footprints() const {
@@ -174,7 +201,7 @@ void HostImpl::forget_footprints(std::optional<ServerId> server) {
                 [&](const store::FootprintRow& row) { return key.empty() || row.key == key; });
   store_->put(store::FootprintsForgotten{key}, [](const Status&) {});
   core::Config fresh = complete_config(config_);
-  plan_by_preset(fresh, config_, footprints_);
+  plan_by_preset(fresh, config_, footprints_, dry_runs_);
   for (std::uint32_t i = 0; i < fresh.servers.size(); ++i) {
     if (!key.empty() && footprint_key(config_.servers[i]) != key) continue;
     slots_[i]->seen = {};

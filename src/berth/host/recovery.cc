@@ -124,11 +124,12 @@ Task<Status> HostImpl::open() {
   auto footprints = store->footprints();
   if (!footprints) co_return fail(footprints.error());
   footprints_ = std::move(*footprints);
-  plan_by_preset(core_config_, config_, footprints_);
   store_ = std::make_unique<store::StoreThread>(std::move(*store));
   auto journal = Journal::open(config_.state_dir + "/journal.jsonl");
   if (!journal) co_return fail(journal.error());
   journal_ = std::move(*journal);
+  co_await ask_dry_runs();
+  plan_by_preset(core_config_, config_, footprints_, dry_runs_);
   make_adapters();
   open_images(*image_jobs);
 

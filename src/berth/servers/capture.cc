@@ -55,7 +55,7 @@ Result<Child> spawn_with_pipe(std::vector<std::string>& argv,
     return fail(ErrorCode::io, fmt::format("no pipe for \"{}\": {}", argv[0], strerror(errno)));
   }
   ::fcntl(ends[0], F_SETFL, O_NONBLOCK);  // our end only: the child's writes must not fail
-  posix_spawnattr_t attributes;  // a group of its own: a wrapper's children end with it
+  posix_spawnattr_t attributes;           // a group of its own: a wrapper's children end with it
   posix_spawnattr_init(&attributes);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
   posix_spawn_file_actions_t files;

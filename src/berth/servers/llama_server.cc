@@ -111,6 +111,20 @@ bool continues(const std::string& body, const std::string& earlier) {
 
 }  // namespace
 
+std::vector<std::string> memory_arguments(const config::LlamaOptions& options) {
+  std::vector<std::string> argv;
+  add(argv, "-b", options.batch_size);
+  if (options.gpu_layers) {
+    const bool all = *options.gpu_layers == config::kAllLayers;
+    argv.emplace_back("-ngl");
+    argv.push_back(all ? "999" : std::to_string(*options.gpu_layers));
+  }
+  add(argv, "-fa", options.flash_attention);
+  add(argv, "-ctk", options.cache_type_k);
+  add(argv, "-ctv", options.cache_type_v);
+  return argv;
+}
+
 std::vector<std::string> llama_arguments(const std::string& name,
                                          const config::LlamaOptions& options, const Places& places,
                                          const std::set<std::string>& known) {
@@ -128,15 +142,8 @@ std::vector<std::string> llama_arguments(const std::string& name,
     argv.push_back(places.saved_dir);
   }
   add(argv, "-t", options.threads);
-  add(argv, "-b", options.batch_size);
-  if (options.gpu_layers) {
-    const bool all = *options.gpu_layers == config::kAllLayers;
-    argv.emplace_back("-ngl");
-    argv.push_back(all ? "999" : std::to_string(*options.gpu_layers));
-  }
-  add(argv, "-fa", options.flash_attention);
-  add(argv, "-ctk", options.cache_type_k);
-  add(argv, "-ctv", options.cache_type_v);
+  const std::vector<std::string> memory = memory_arguments(options);
+  argv.insert(argv.end(), memory.begin(), memory.end());
   argv.insert(argv.end(), options.extra_args.begin(), options.extra_args.end());
   return argv;
 }

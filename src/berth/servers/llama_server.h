@@ -18,6 +18,10 @@
 
 namespace berth::servers {
 
+/// Returns those of its arguments that change what it takes, without model, context, slots and
+/// extra_args.
+std::vector<std::string> memory_arguments(const config::LlamaOptions& options);
+
 /// Returns the arguments without the program: the same options give the same bytes.
 /// `known` decides only about what older servers lack and do not need.
 std::vector<std::string> llama_arguments(const std::string& name,
