@@ -358,6 +358,24 @@ Plan plan_return(const State& state, ServerId newcomer, Instant now) {
   });
 }
 
+std::vector<ServerId> keepers_at_home(const State& state, ServerId id) {
+  std::vector<ServerId> keepers;
+  std::vector<ServerId> others;
+  const HomeOrder place = home_order(id, state.server(id));
+  for (std::uint32_t i = 0; i < state.servers.size(); ++i) {
+    const Server& each = state.servers[i];
+    const bool stays = each.wanted == Wanted::on && each.state == ServerState::ready &&
+                       home_order(ServerId{i}, each) < place;
+    (stays ? keepers : others).push_back(ServerId{i});
+  }
+  const auto& shares = state.server(id).config.footprint.shares;
+  const bool fits = std::all_of(shares.begin(), shares.end(), [&](const PoolShare& share) {
+    return fits_beside(state, share, state.ledger.promised(share.pool, others));
+  });
+  if (fits) keepers.clear();
+  return keepers;
+}
+
 std::optional<Admission> numbers_of(const State& state, const Claim& claim, bool leaving) {
   std::optional<Admission> tightest;
   for (const PoolShare& share : claim.need.shares) {

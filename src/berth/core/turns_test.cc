@@ -10,6 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "berth/core/planner.h"
 #include "berth/core/scheduler_driver.h"
 
 namespace berth::core {
@@ -219,6 +220,17 @@ TEST(ComingBack, AnLlmOnDemandThatLeftForAPictureIsBackUnasked) {
   }
   d.pass(1h);
   EXPECT_EQ(d.state(kLlm), ServerState::ready);
+}
+
+TEST(HomeOrder, SaysWhoKeepsAWantedServerOutForAsLongAsNobodyAsksForIt) {
+  const Driver d = settled(card_of_ten(Wanted::on, Wanted::on));
+  EXPECT_EQ(keepers_at_home(d.scheduler().state(), kSd), std::vector{kLlm});
+  EXPECT_TRUE(keepers_at_home(d.scheduler().state(), kLlm).empty()) << "it comes first";
+  Driver on_demand = settled(card_of_ten(Wanted::on_demand, Wanted::on));
+  on_demand.ask(kLlm, ServerClass::chat);
+  on_demand.pass(1min);
+  EXPECT_TRUE(keepers_at_home(on_demand.scheduler().state(), kSd).empty())
+      << "one that is not wanted leaves for it";
 }
 
 }  // namespace

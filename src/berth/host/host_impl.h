@@ -196,6 +196,7 @@ class HostImpl final : public Host {
   Task<Result<std::vector<core::FoundServer>>> find_servers(std::vector<store::ServerRow> rows);
   void read_launch_specs(const std::vector<store::ServerRow>& rows);
   [[nodiscard]] bool is_settled() const;
+  [[nodiscard]] std::optional<Error> error_if_kept_out(ServerId server) const;
   void recovery_failpoint(std::string_view step) const;
   Task<void> put_out_strangers(std::vector<process::FoundDirectory> found);
   std::string places_root() const { return config_.state_dir + "/servers"; }

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "berth/core/admission.h"
+#include "berth/core/planner.h"
 #include "berth/core/predict.h"
 #include "berth/core/turns.h"
 #include "berth/host/host_impl.h"
@@ -169,9 +170,28 @@ Task<Status> HostImpl::settled(ServerId server) {
     if (failed) co_return fail(each.failure.value_or(Error{ErrorCode::internal, "it failed"}));
     if (each.wanted == core::Wanted::off && !resident && !moving) co_return Status{};
     if (each.wanted != core::Wanted::off && (resident || each.displaced)) co_return Status{};
+    const auto kept_out = error_if_kept_out(server);
+    if (kept_out && !moving) co_return fail(*kept_out);
     co_await changed_.wait();
   }
   co_return fail(ErrorCode::shutting_down, "Berth is going down");
+}
+
+/// Of a server that is wanted and will not come unasked.
+std::optional<Error> HostImpl::error_if_kept_out(ServerId id) const {
+  const core::Server& server = state().server(id);
+  const bool waits = server.wanted == core::Wanted::on && server.queue.empty() &&
+                     server.state == core::ServerState::absent && !core::in_a_claim(state(), id);
+  const auto keepers = waits ? core::keepers_at_home(state(), id) : std::vector<ServerId>{};
+  if (keepers.empty()) return std::nullopt;
+  std::string names;
+  for (const ServerId keeper : keepers)
+    names += fmt::format("{}\"{}\"", names.empty() ? "" : ", ", server_name(keeper));
+  return Error{ErrorCode::conflict,
+               fmt::format("\"{0}\" is wanted from now on, but does not fit beside {1}, which is "
+                           "wanted, too, and comes first; it is loaded when a request for it comes, "
+                           "or after `berth stop` of the others",
+                           server.config.name, names)};
 }
 
 std::optional<ServerId> HostImpl::find(std::string_view name) const {
