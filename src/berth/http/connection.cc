@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "berth/http/connection.h"
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
@@ -38,6 +39,14 @@ std::optional<std::uint64_t> content_length(const Headers& headers) {
   return length;
 }
 
+/// Beast reads nothing of a head that is too large, not even its first line.
+int head_status(const Error& error, const Message& message, std::string_view unread) {
+  if (error.code != ErrorCode::too_large) return 400;
+  const bool is_long_line = message.method.empty() ? unread.find("\r\n") == std::string_view::npos
+                                                   : message.target.empty();
+  return is_long_line ? 414 : 431;
+}
+
 }  // namespace
 
 Connection::Connection(Stream stream, const ServerOptions& options)
@@ -63,11 +72,13 @@ Task<void> Connection::serve(std::shared_ptr<Connection> self, Handler handler) 
 
 Task<bool> Connection::serve_one(const Handler& handler) {
   const ParserLimits limits{.head = static_cast<std::uint32_t>(options_.head_limit),
-                            .fields = options_.field_limit};
+                            .fields = options_.field_limit,
+                            .target = options_.target_limit};
   RequestParser parser(limits);
   const bool has_head = co_await read_head(parser);
   if (!has_head) co_return false;
   start_reply(parser);
+  if (!takes_head(parser.message())) co_return false;
   const bool is_complete = co_await read_body(parser);
   if (!is_complete) co_return false;
   Message& read = parser.message();
@@ -117,11 +128,11 @@ Task<bool> Connection::read_head(RequestParser& parser) {
   while (true) {
     if (idle_ && in_.size() > 0) {
       idle_ = false;
-      deadline = Clock::now() + options_.read_timeout;
+      deadline = Clock::now() + options_.head_timeout;
     }
     const Result<bool> advanced = advance(parser);
     if (!advanced) {
-      refuse(advanced.error().code == ErrorCode::too_large ? 431 : 400, advanced.error());
+      refuse(head_status(advanced.error(), parser.message(), view(in_)), advanced.error());
       co_return false;
     }
     if (parser.is_header_done()) co_return true;
@@ -147,6 +158,7 @@ Task<bool> Connection::read_body(RequestParser& parser) {
     const Status sent = co_await send("HTTP/1.1 100 Continue\r\n\r\n");
     if (!sent) co_return false;
   }
+  const Clock::time_point began = Clock::now();
   while (!parser.is_done()) {
     const Result<bool> advanced = advance(parser);
     if (!advanced) {
@@ -155,12 +167,23 @@ Task<bool> Connection::read_body(RequestParser& parser) {
       co_return false;
     }
     if (*advanced) continue;
-    const bool came = co_await more(Clock::now() + options_.read_timeout);
+    const Clock::time_point last = began + options_.read_timeout + time_for(request.body.size());
+    const bool came = co_await more(std::min(last, Clock::now() + options_.read_timeout));
     if (came) continue;
     if (!ended_) refuse_late();
     co_return false;
   }
   co_return true;
+}
+
+bool Connection::takes_head(const Message& message) {
+  if (!options_.refuse_head) return true;
+  refusal_ = options_.refuse_head({message.method, message.target, message.headers, ""});
+  return !refusal_;
+}
+
+Duration Connection::time_for(std::uint64_t bytes) const {
+  return std::chrono::seconds(bytes / options_.rate_min);
 }
 
 void Connection::refuse(int status, Error error) {
@@ -200,7 +223,7 @@ Task<Status> Connection::respond(Response response) {
   std::string bytes = response_head_text({response.status, std::move(response.headers)});
   if (!is_bodyless_reply) bytes.append(response.body);
   reply_ = Reply::done;
-  const Status sent = co_await send(std::move(bytes));
+  const Status sent = co_await send_in_time(std::move(bytes));
   co_return sent;
 }
 
@@ -240,6 +263,10 @@ Task<Status> Connection::write(std::string chunk) {
     case Reply::until_close:
       break;
   }
+  if (reply_ == Reply::length) {
+    const Status in_time = co_await send_in_time(std::move(chunk));
+    co_return in_time;
+  }
   const Status sent = co_await send(std::move(chunk));
   co_return sent;
 }
@@ -272,9 +299,20 @@ void Connection::close() {
 Task<Status> Connection::send(std::string bytes) {
   const Status sent = co_await stream_.write(std::move(bytes));
   if (sent) co_return Status();
+  co_return lost();
+}
+
+Task<Status> Connection::send_in_time(std::string bytes) {
+  const Duration limit = options_.write_timeout + time_for(bytes.size());
+  const Status sent = co_await stream_.write(std::move(bytes), limit);
+  if (sent) co_return Status();
+  co_return lost();
+}
+
+Status Connection::lost() {
   keep_alive_ = false;
   gone_.set();
-  co_return fail(ErrorCode::cancelled, "the client is gone");
+  return fail(ErrorCode::cancelled, "the client is gone");
 }
 
 Task<void> Connection::linger() {

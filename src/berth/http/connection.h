@@ -56,6 +56,8 @@ class Connection {
   // Each returns false if the connection must end; refusal_ is then what is still to be said.
   Task<bool> read_head(RequestParser& parser);
   Task<bool> read_body(RequestParser& parser);
+  /// Returns false if the request is refused for its head alone.
+  bool takes_head(const Message& message);
   Result<bool> advance(RequestParser& parser);
   void refuse(int status, Error error);
   void refuse_late();
@@ -63,6 +65,12 @@ class Connection {
   void start_reply(const RequestParser& parser);
   Task<bool> end_reply();
   Task<Status> send(std::string bytes);
+  /// Gives up on a client that reads too slowly.
+  Task<Status> send_in_time(std::string bytes);
+  /// Notes that nothing can be sent any more. Returns what a call that writes answers then.
+  Status lost();
+  /// What the bytes take a client that is as slow as it may be.
+  Duration time_for(std::uint64_t bytes) const;
   /// Keeps reading for a while, so that the last reply is not lost to a reset.
   Task<void> linger();
 

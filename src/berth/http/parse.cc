@@ -97,6 +97,16 @@ Status check_request(Message& request) {
   return make_origin_form(request);
 }
 
+/// Trailers are skipped; these are sent only in the hope that somebody reads them.
+Status check_trailer(std::string_view name) {
+  for (const std::string_view banned :
+       {"Content-Length", "Transfer-Encoding", "Host", "Authorization"}) {
+    if (!equal_ignoring_case(name, banned)) continue;
+    return refused("a trailer may not say " + std::string(banned));
+  }
+  return {};
+}
+
 /// Looks at what comes before a chunk's data. Beast would refuse the same, but later: after the
 /// next size line, or for a size of 0 after the trailer.
 Status check_size_line(std::string_view line) {
@@ -196,10 +206,16 @@ void Parser<is_request>::refuse(const Status& why, Code& failure) {
 
 template <bool is_request>
 void Parser<is_request>::on_request_impl(beast::http::verb, Text method, Text target, int version,
-                                         Code&) {
+                                         Code& failure) {
   message_.method = method;
-  message_.target = target;
   message_.is_http_1_0 = version == 10;
+  if (target.size() > limits_.target) {
+    refuse(fail(ErrorCode::too_large,
+                "the request's target is longer than " + std::to_string(limits_.target) + " bytes"),
+           failure);
+    return;
+  }
+  message_.target = target;
 }
 
 template <bool is_request>
@@ -210,7 +226,10 @@ void Parser<is_request>::on_response_impl(int status, Text, int version, Code&) 
 
 template <bool is_request>
 void Parser<is_request>::on_field_impl(beast::http::field, Text name, Text value, Code& failure) {
-  if (this->is_header_done()) return;  // A trailer.
+  if (this->is_header_done()) {
+    refuse(check_trailer(name), failure);
+    return;
+  }
   if (message_.headers.fields.size() < limits_.fields) {
     message_.headers.add(name, value);
     return;

@@ -27,6 +27,8 @@ struct ParserLimits {
   std::uint32_t head;
   std::size_t fields;
   /// Units: bytes.
+  std::size_t target = std::numeric_limits<std::size_t>::max();
+  /// Units: bytes.
   std::uint64_t chunk = std::numeric_limits<std::uint64_t>::max();
 };
 
@@ -47,7 +49,7 @@ struct Message {
 /// Content-Length beside a Transfer-Encoding. On top of it: no folded lines; one Content-Length of
 /// digits up to 2^53 or one Transfer-Encoding that says `chunked`, and no field that becomes one of
 /// these when '_' is read as '-'; one Host, the same as in the target; a limit on all that is
-/// counted. Trailers are skipped.
+/// counted. Trailers are skipped, and refused if they are about framing or who asks.
 template <bool is_request>
 class Parser : public boost::beast::http::basic_parser<is_request> {
  public:

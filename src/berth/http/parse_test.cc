@@ -91,6 +91,8 @@ TEST(RequestHead, IsRefusedWhenTwoParsersCouldReadItInTwoWays) {
       "CONNECT b:1 HTTP/1.1\r\nHost: b\r\n\r\n",
       "GET http://c/ HTTP/1.1\r\nHost: b\r\n\r\n",
       "GET /a HTTP/2.0\r\nHost: b\r\n\r\n",
+      "GET /a HTTP/1.32\r\nHost: b\r\n\r\n",
+      "GET /a http/1.1\r\nHost: b\r\n\r\n",
       "GET /a HTTP/1.1 \r\nHost: b\r\n\r\n",
       "GET /a\r\n\r\n",
       "\r\n\r\n",
@@ -227,6 +229,14 @@ TEST(ChunkedBody, RefusesBrokenFraming) {
   }
   EXPECT_THAT(decode({std::string(300, '0')}), ElementsAre("!"));
   EXPECT_THAT(decode({"0\r\n" + std::string(9000, 'a')}), ElementsAre("!"));
+}
+
+TEST(ChunkedBody, RefusesTrailersAboutFramingAndAboutWhoAsks) {
+  for (const std::string trailer :
+       {"Content-Length: 1", "transfer-encoding: chunked", "Host: b", "Authorization: Bearer a"}) {
+    EXPECT_THAT(decode({"1\r\na\r\n0\r\n" + trailer + "\r\n\r\n"}), ElementsAre("a", "!"))
+        << trailer;
+  }
 }
 
 }  // namespace

@@ -69,14 +69,26 @@ struct ServerOptions {
   /// Units: bytes, for the request line and all headers.
   std::size_t head_limit = 16 << 10;
   std::size_t field_limit = 100;
+  /// Units: bytes, for the target of the request line.
+  std::size_t target_limit = 8 << 10;
   /// Units: bytes.
   std::size_t body_limit = 32 << 20;
-  /// From the first byte of a request to the end of its head; then between two reads of the body.
+  /// From the first byte of a request to the end of its head.
+  Duration head_timeout = std::chrono::seconds(10);
+  /// Between two reads of the body; and what the whole body may take beside its time at rate_min.
   Duration read_timeout = std::chrono::seconds(30);
+  /// What a client may take to read a reply of known length beside its time at rate_min. A stream
+  /// is as slow as its client wants.
+  Duration write_timeout = std::chrono::seconds(60);
+  /// Units: bytes per second. Who is slower for long only keeps a connection busy.
+  std::uint64_t rate_min = 4 << 10;
   /// Without any byte, between requests.
   Duration idle_timeout = std::chrono::seconds(60);
   /// More connections than this are answered with 503.
   std::size_t connection_limit = 1024;
+  /// Looks at a head before the body is read. A reply is sent, and the connection closed: the body
+  /// is never read. Null: every head is taken.
+  std::function<std::optional<Response>(const Request&)> refuse_head;
   /// See ListenOptions.
   std::string taken_hint = "choose another one or stop the other program";
 };

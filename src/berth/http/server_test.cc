@@ -154,8 +154,82 @@ TEST_F(ServerTest, RefusesBodiesAndHeadsOverTheLimit) {
 }
 
 TEST_F(ServerTest, GivesUpOnAHeadThatDoesNotArrive) {
-  serve(answer_target_and_body, {.read_timeout = 5ms, .idle_timeout = 5s});
+  serve(answer_target_and_body, {.head_timeout = 5ms, .idle_timeout = 5s});
   EXPECT_THAT(reply_to("GET / HTTP/1.1\r\n"), StartsWith("HTTP/1.1 408 "));
+}
+
+/// Each byte comes in time; all of them together do not. A server that waits for them has a whole
+/// request in the end.
+Task<std::string> drip(Endpoint endpoint, std::string before, std::string after) {
+  const auto peer = co_await Peer::connect(endpoint);
+  co_await peer->send(std::move(before));
+  for (int i = 0; i < 100; ++i) {
+    co_await peer->send("a");
+    co_await delay(5ms);
+  }
+  co_await peer->send(std::move(after));
+  const std::string reply = co_await peer->read_rest();
+  co_return reply;
+}
+
+TEST_F(ServerTest, GivesUpOnABodyThatArrivesByteAfterByte) {
+  serve(answer_target_and_body, {.read_timeout = 50ms, .idle_timeout = 50ms, .rate_min = 1 << 20});
+  const std::string head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n";
+  EXPECT_THAT(run_on(loop_, drip(endpoint(), head, "")), StartsWith("HTTP/1.1 408 "));
+}
+
+TEST_F(ServerTest, GivesUpOnAHeadThatArrivesByteAfterByte) {
+  serve(answer_target_and_body, {.head_timeout = 50ms, .idle_timeout = 50ms});
+  const std::string rest = "\r\nHost: x\r\n\r\n";
+  const std::string reply = run_on(loop_, drip(endpoint(), "GET / HTTP/1.1\r\nX-A: ", rest));
+  EXPECT_THAT(reply, StartsWith("HTTP/1.1 408 "));
+}
+
+Task<void> answer_much(Exchange* exchange, Event* given_up) {
+  Response response;
+  response.body.assign(std::size_t{32} << 20, 'a');
+  const Status sent = co_await exchange->respond(std::move(response));
+  EXPECT_FALSE(sent);
+  given_up->set();
+}
+
+Task<void> never_read(Endpoint endpoint, Event* given_up) {
+  const auto peer = co_await Peer::connect(endpoint);
+  co_await peer->send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  const bool ended = co_await given_up->wait_for(20s);
+  EXPECT_TRUE(ended);
+}
+
+TEST_F(ServerTest, GivesUpOnAClientThatDoesNotReadItsReply) {
+  Event given_up;
+  serve([&given_up](Exchange& exchange) { return answer_much(&exchange, &given_up); },
+        {.write_timeout = 5ms, .rate_min = 1 << 30});
+  loop_.run_until_done(never_read(endpoint(), &given_up));
+}
+
+TEST_F(ServerTest, RefusesATargetThatIsTooLong) {
+  serve(answer_target_and_body, {.target_limit = 10});
+  const std::string end = " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+  EXPECT_THAT(reply_to("GET /" + std::string(9, 'a') + end), StartsWith("HTTP/1.1 200 "));
+  EXPECT_THAT(reply_to("GET /" + std::string(10, 'a') + end), StartsWith("HTTP/1.1 414 "));
+  EXPECT_THAT(reply_to("GET /" + std::string(99'999, 'a')), StartsWith("HTTP/1.1 414 "));
+}
+
+TEST_F(ServerTest, AHeadThatIsRefusedEndsTheConnectionBeforeItsBodyIsRead) {
+  ServerOptions options;
+  options.refuse_head = [](const Request& head) -> std::optional<Response> {
+    if (head.path() != "/no") return std::nullopt;
+    return error_response({ErrorCode::forbidden, "no"});
+  };
+  serve(answer_target_and_body, std::move(options));
+  const std::string body = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
+  const std::string reply =
+      reply_to("POST /no HTTP/1.1\r\nHost: x\r\nContent-Length: 30000000\r\n\r\n" + body);
+  EXPECT_THAT(reply, StartsWith("HTTP/1.1 403 "));
+  EXPECT_THAT(reply, HasSubstr("Connection: close\r\n"));
+  EXPECT_THAT(reply, Not(HasSubstr("smuggled")));
+  EXPECT_THAT(reply_to("GET /yes HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+              StartsWith("HTTP/1.1 200 "));
 }
 
 TEST_F(ServerTest, ClosesAnIdleConnectionWithoutAWord) {

@@ -109,6 +109,22 @@ Task<Status> write_to(std::shared_ptr<Stream::Impl> stream, std::string bytes) {
   co_return fail(ErrorCode::io, "writing to the peer: " + failure.message());
 }
 
+void reset_socket(Socket& socket) {
+  error_code ignored;
+  socket.set_option(asio::socket_base::linger(true, 0), ignored);
+  socket.close(ignored);
+}
+
+Task<Status> write_in_time(std::shared_ptr<Stream::Impl> stream, std::string bytes,
+                           Duration limit) {
+  asio::steady_timer timer(stream->socket.get_executor(), limit);
+  timer.async_wait([stream](const error_code& cancelled) {
+    if (!cancelled) reset_socket(stream->socket);
+  });
+  const Status written = co_await write_to(stream, std::move(bytes));
+  co_return written;
+}
+
 Task<Result<std::string>> closed_read() {
   co_return fail(ErrorCode::cancelled, "the connection was closed");
 }
@@ -181,6 +197,10 @@ Task<Status> Stream::write(std::string bytes) {
   return impl_ ? write_to(impl_, std::move(bytes)) : closed_write();
 }
 
+Task<Status> Stream::write(std::string bytes, Duration limit) {
+  return impl_ ? write_in_time(impl_, std::move(bytes), limit) : closed_write();
+}
+
 void Stream::close_write() {
   error_code ignored;
   if (impl_) impl_->socket.shutdown(asio::socket_base::shutdown_send, ignored);
@@ -192,9 +212,7 @@ void Stream::close() {
 }
 
 void Stream::reset() {
-  error_code ignored;
-  if (impl_) impl_->socket.set_option(asio::socket_base::linger(true, 0), ignored);
-  close();
+  if (impl_) reset_socket(impl_->socket);
 }
 
 bool Stream::is_open() const {

@@ -37,6 +37,8 @@ class Stream {
   Task<Result<std::string>> read_some();
   /// Writes all of it. Errors: `io` (the peer is gone), `cancelled`.
   Task<Status> write(std::string bytes);
+  /// The same, but resets the connection if the peer has not taken it all within the limit.
+  Task<Status> write(std::string bytes, Duration limit);
 
   /// Says that no more will be written; reading goes on.
   void close_write();
