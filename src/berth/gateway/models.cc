@@ -12,6 +12,9 @@
 namespace berth::gateway {
 namespace {
 
+/// Schemas of tools are deep; more than this is meant for the stack of a parser.
+constexpr std::size_t kDepthMax = 64;
+
 std::vector<ServerId> servers_of(const config::Config& config, Serves kind) {
   std::vector<ServerId> found;
   for (std::uint32_t i = 0; i < config.servers.size(); ++i) {
@@ -43,7 +46,9 @@ std::string_view noun(Serves kind) {
 /// Returns the value of "model", "" if there is none.
 Result<std::string> model_in(std::string_view body) {
   boost::system::error_code broken;
-  const boost::json::value value = boost::json::parse(body, broken);
+  boost::json::parse_options options;
+  options.max_depth = kDepthMax;
+  const boost::json::value value = boost::json::parse(body, broken, {}, options);
   if (broken) {
     return fail(
         ErrorCode::bad_request,
