@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon.h"
 
+#include <sys/stat.h>
+
 #include <memory>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "berth/gateway/door.h"
 #include "berth/gateway/gateway.h"
+#include "berth/gateway/token.h"
 #include "berth/host/host.h"
 #include "console.h"
 #include "plan_sources.h"
 
 namespace berth::cli {
 namespace {
+
+constexpr mode_t kOthers = 0077;
 
 bool is_of_interest(const host::Record& record) {
   return record.kind == "decision" || record.kind == "step";
@@ -60,6 +66,10 @@ void say_ready(const host::Host& host, const gateway::Gateway& gateway,
       if (server.front_port == 0) continue;
       say(fmt::format("{} ({}) on port {}\n", server.name, server.kind, server.front_port));
     }
+    if (!gateway::is_loopback(host.config().listen)) {
+      say(fmt::format("{} is not loopback: every request needs the token in {}\n",
+                      host.config().listen.host, gateway::token_file(host.config().state_dir)));
+    }
     say(fmt::format("ready: {}\n", gateway.address()));
   } else {
     say(fmt::format("{{\"ready\":\"{}\"}}\n", gateway.address()));
@@ -74,6 +84,8 @@ std::function<std::string(const std::string&)> planner_of(const config::Config& 
 }  // namespace
 
 Task<Status> run_daemon(config::Config config, DaemonOptions options) {
+  // What it and its servers write is nobody else's business.
+  ::umask(kOthers);
   const Executor executor = co_await this_executor();
   auto asked_to_end = std::make_shared<Event>();
   spawn(executor, wait_for_signal(asked_to_end));

@@ -19,7 +19,19 @@ class DoorTest : public testing::Test {
     return made;
   }
 
-  Door door_{.entrance = Entrance::main, .hosts = own_hosts({"127.0.0.1", 8700}), .pages = {}};
+  static http::Request ours(std::string method, std::string target) {
+    return request(std::move(method), std::move(target), "127.0.0.1:8700");
+  }
+  ErrorCode refusal(const http::Request& asked) const {
+    const Status admitted = admit(door_, asked);
+    return admitted ? ErrorCode::internal : admitted.error().code;
+  }
+
+  Door door_{.entrance = Entrance::main,
+             .hosts = own_hosts({"127.0.0.1", 8700}),
+             .pages = {},
+             .token = std::string(64, 'a'),
+             .is_open = true};
 };
 
 TEST_F(DoorTest, LoopbacksNamesAndTheBoundAddressAreOurs) {
@@ -27,6 +39,22 @@ TEST_F(DoorTest, LoopbacksNamesAndTheBoundAddressAreOurs) {
               UnorderedElementsAre("192.168.1.5:80", "127.0.0.1:80", "localhost:80", "[::1]:80",
                                    "192.168.1.5", "127.0.0.1", "localhost", "[::1]"));
   EXPECT_TRUE(admit(door_, request("GET", "/health", "LOCALHOST:8700")));
+  EXPECT_TRUE(admit(door_, request("GET", "/health", "localhost.:8700")));
+}
+
+TEST_F(DoorTest, AnAddressThatStandsForAllHasTheNamesOfTheMachine) {
+  EXPECT_THAT(own_hosts({"0.0.0.0", 81}, {"127.0.0.1", "10.0.0.7", "fe80::1"}),
+              UnorderedElementsAre("127.0.0.1:81", "10.0.0.7:81", "[fe80::1]:81", "localhost:81",
+                                   "[::1]:81"));
+}
+
+TEST_F(DoorTest, LoopbackIsWhatOnlyThisMachineReaches) {
+  for (const char* host : {"127.0.0.1", "127.8.0.1", "::1", "localhost"}) {
+    EXPECT_TRUE(is_loopback({host, 1})) << host;
+  }
+  for (const char* host : {"0.0.0.0", "::", "192.168.1.5", "::ffff:127.0.0.1", "126.255.255.255"}) {
+    EXPECT_FALSE(is_loopback({host, 1})) << host;
+  }
 }
 
 TEST_F(DoorTest, AForeignHostIsRefusedWithTheNextStep) {
@@ -53,12 +81,78 @@ TEST_F(DoorTest, AForeignPageMayNotChangeAnything) {
   }
 }
 
-TEST_F(DoorTest, AForeignPageSeesNothingOfTheControlApi) {
-  http::Request status = request("GET", "/api/v1/status", "127.0.0.1:8700");
-  status.headers.set("Origin", "http://evil.example");
-  EXPECT_FALSE(admit(door_, status));
-  status.target = "/%61pi/v1/status";
-  EXPECT_FALSE(admit(door_, status));
+TEST_F(DoorTest, AForeignPageSeesNothing) {
+  for (const char* target : {"/api/v1/status", "/%61pi/v1/status", "/v1/models", "/health"}) {
+    http::Request read = ours("GET", target);
+    read.headers.set("Origin", "http://evil.example");
+    EXPECT_EQ(refusal(read), ErrorCode::forbidden) << target;
+  }
+}
+
+TEST_F(DoorTest, APageThatHidesItsOriginIsKnownByWhatTheBrowserSays) {
+  for (const char* site : {"cross-site", "same-site", "anything"}) {
+    http::Request picture = ours("GET", "/v1/models");
+    picture.headers.set("Sec-Fetch-Site", site);
+    EXPECT_EQ(refusal(picture), ErrorCode::forbidden) << site;
+  }
+  for (const char* site : {"none", "same-origin"}) {
+    http::Request typed = ours("GET", "/v1/models");
+    typed.headers.set("Sec-Fetch-Site", site);
+    EXPECT_TRUE(admit(door_, typed)) << site;
+  }
+}
+
+TEST_F(DoorTest, WhatAWebFormCanSendIsNotTaken) {
+  for (const char* type : {"text/plain", "Text/Plain ; charset=utf-8", "multipart/form-data"}) {
+    http::Request chat = ours("POST", "/v1/chat/completions");
+    chat.headers.set("Content-Type", type);
+    EXPECT_EQ(refusal(chat), ErrorCode::unsupported_type) << type;
+  }
+  http::Request curl = ours("POST", "/v1/chat/completions");
+  curl.headers.set("Content-Type", "application/x-www-form-urlencoded");
+  EXPECT_TRUE(admit(door_, curl)) << "curl -d says so, and no form can write JSON in it";
+  curl.target = "/api/v1/shutdown";
+  EXPECT_EQ(refusal(curl), ErrorCode::unsupported_type);
+}
+
+TEST_F(DoorTest, AChangeOfStateNeedsTheToken) {
+  http::Request stop = ours("POST", "/%61pi/v1/servers/chat/stop");
+  EXPECT_EQ(refusal(stop), ErrorCode::unauthorized);
+  stop.headers.set("Authorization", "Bearer " + std::string(63, 'a') + "b");
+  EXPECT_EQ(refusal(stop), ErrorCode::unauthorized);
+  stop.headers.set("Authorization", "bearer " + door_.token);
+  EXPECT_TRUE(admit(door_, stop));
+  stop.headers.remove("Authorization");
+  stop.headers.set("X-Api-Key", door_.token);
+  EXPECT_TRUE(admit(door_, stop));
+}
+
+TEST_F(DoorTest, TwoTokensAreRefused) {
+  http::Request stop = ours("POST", "/api/v1/shutdown");
+  stop.headers.set("Authorization", "Bearer " + door_.token);
+  stop.headers.set("X-Api-Key", "another");
+  EXPECT_EQ(refusal(stop), ErrorCode::bad_request);
+  stop.headers.remove("X-Api-Key");
+  stop.headers.add("Authorization", "Bearer another");
+  EXPECT_EQ(refusal(stop), ErrorCode::bad_request);
+}
+
+TEST_F(DoorTest, JobsAndReadsOnLoopbackNeedNoToken) {
+  http::Request chat = ours("POST", "/v1/chat/completions");
+  chat.headers.set("Authorization", "Bearer sk-whatever-the-client-says");
+  EXPECT_TRUE(admit(door_, chat));
+  EXPECT_TRUE(admit(door_, ours("GET", "/api/v1/status")));
+}
+
+TEST_F(DoorTest, BeyondLoopbackEverythingNeedsTheToken) {
+  door_.is_open = false;
+  for (const char* target : {"/health", "/v1/models", "/api/v1/status", "/nowhere"}) {
+    EXPECT_EQ(refusal(ours("GET", target)), ErrorCode::unauthorized) << target;
+  }
+  http::Request chat = ours("POST", "/v1/chat/completions");
+  EXPECT_EQ(refusal(chat), ErrorCode::unauthorized);
+  chat.headers.set("Authorization", "Bearer " + door_.token);
+  EXPECT_TRUE(admit(door_, chat));
 }
 
 TEST_F(DoorTest, AnOwnPageMayAsk) {

@@ -19,6 +19,7 @@
 #include "berth/gateway/metrics.h"
 #include "berth/gateway/models.h"
 #include "berth/gateway/reads.h"
+#include "berth/gateway/token.h"
 
 namespace berth::gateway {
 namespace {
@@ -96,12 +97,18 @@ Task<void> serve_route(Call call) {
   }
 }
 
-Task<void> serve(std::shared_ptr<const Place> place, http::Exchange& exchange) {
-  const Status admitted = admit(place->door, exchange.request());
-  if (!admitted) {
-    co_await send(exchange, error_reply(ErrorForm::openai, admitted.error()));
-    co_return;
+/// Looks at the head, before the body is read: a stranger's body costs nothing.
+std::optional<http::Response> refuse_stranger(const Place& place, const http::Request& head) {
+  const Status admitted = admit(place.door, head);
+  if (admitted) return std::nullopt;
+  http::Response refusal = error_reply(ErrorForm::openai, admitted.error());
+  if (admitted.error().code == ErrorCode::unauthorized) {
+    refusal.headers.set("WWW-Authenticate", "Bearer realm=\"berth\"");
   }
+  return refusal;
+}
+
+Task<void> serve(std::shared_ptr<const Place> place, http::Exchange& exchange) {
   const std::string path = exchange.request().path();
   const Target target = target_of(*place, exchange.request(), path);
   Result<Match> match = find_route(target);
@@ -119,6 +126,15 @@ Task<void> serve(std::shared_ptr<const Place> place, http::Exchange& exchange) {
 
 http::Handler handler_of(std::shared_ptr<const Place> place) {
   return [place = std::move(place)](http::Exchange& exchange) { return serve(place, exchange); };
+}
+
+http::ServerOptions options_of(std::shared_ptr<const Place> place, std::string taken_hint) {
+  http::ServerOptions options;
+  options.taken_hint = std::move(taken_hint);
+  options.refuse_head = [place = std::move(place)](const http::Request& head) {
+    return refuse_stranger(*place, head);
+  };
+  return options;
 }
 
 std::string taken_hint(std::string_view key) {
@@ -147,7 +163,8 @@ Task<Result<std::unique_ptr<Gateway>>> Gateway::start(Executor executor, host::H
   context->on_shut_down = std::move(options.on_shut_down);
   context->plan = std::move(options.plan);
   std::unique_ptr<Gateway> gateway(new Gateway(std::move(context)));
-  Status opened = gateway->open_doors();
+  Status opened = gateway->make_private_folder();
+  if (opened) opened = gateway->open_doors();
   if (opened) opened = gateway->open_control();
   if (!opened) {
     co_await gateway->stop();
@@ -179,17 +196,21 @@ std::vector<Plan> plans(const config::Config& config) {
 
 Status Gateway::open_doors() {
   const config::Config& config = context_->host.config();
+  const Result<std::string> token = load_token(config.state_dir);
+  if (!token) return fail(token.error());
   std::vector<std::shared_ptr<Place>> places;
   std::vector<std::string> pages;
   for (const Plan& plan : plans(config)) {
     auto place = std::make_shared<Place>(Place{context_, {}, plan.server});
     Result<std::unique_ptr<http::Server>> server =
         http::Server::listen(context_->executor, http::Endpoint::tcp(config.listen.host, plan.port),
-                             handler_of(place), {.taken_hint = taken_hint(plan.key)});
+                             handler_of(place), options_of(place, taken_hint(plan.key)));
     if (!server) return fail(server.error());
     const std::uint16_t port = (*server)->port();
     place->door.entrance = plan.server ? Entrance::front : Entrance::main;
     place->door.hosts = own_hosts({config.listen.host, port});
+    place->door.token = *token;
+    place->door.is_open = is_loopback(config.listen);
     pages.insert(pages.end(), place->door.hosts.begin(), place->door.hosts.end());
     if (plan.server) context_->host.set_front_port(*plan.server, port);
     places.push_back(std::move(place));
@@ -201,7 +222,7 @@ Status Gateway::open_doors() {
   return {};
 }
 
-Status Gateway::open_control() {
+Status Gateway::make_private_folder() {
   namespace fs = std::filesystem;
   const std::string& folder = context_->host.config().state_dir;
   std::error_code failed;
@@ -212,10 +233,18 @@ Status Gateway::open_control() {
                                            "of your own",
                                            folder, failed.message()));
   }
-  auto place = std::make_shared<Place>(Place{context_, {.entrance = Entrance::control}, {}});
-  Result<std::unique_ptr<http::Server>> server = http::Server::listen(
-      context_->executor, http::Endpoint::unix_socket(control_socket(folder)), handler_of(place),
-      {.taken_hint = "another Berth uses this state directory; set `state` to another one"});
+  return {};
+}
+
+Status Gateway::open_control() {
+  const std::string& folder = context_->host.config().state_dir;
+  auto place = std::make_shared<Place>(Place{context_, {}, {}});
+  place->door.entrance = Entrance::control;
+  http::ServerOptions options;
+  options.taken_hint = "another Berth uses this state directory; set `state` to another one";
+  Result<std::unique_ptr<http::Server>> server =
+      http::Server::listen(context_->executor, http::Endpoint::unix_socket(control_socket(folder)),
+                           handler_of(place), std::move(options));
   if (!server) return fail(server.error());
   doors_.push_back(std::move(*server));
   return {};

@@ -32,6 +32,7 @@ struct GatewayOptions {
 class Gateway {
  public:
   /// Opens all doors, or none.
+  /// Makes the token of the state directory if there is none.
   /// Errors: port_taken naming the port and the key of the configuration; bad_config; io.
   static Task<Result<std::unique_ptr<Gateway>>> start(Executor executor, host::Host& host,
                                                       GatewayOptions options = {});
@@ -49,6 +50,7 @@ class Gateway {
 
  private:
   explicit Gateway(std::shared_ptr<Context> context);
+  Status make_private_folder();
   Status open_doors();
   Status open_control();
 

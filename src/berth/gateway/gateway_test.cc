@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 
 #include "berth/gateway/test_world.h"
+#include "berth/gateway/token.h"
 
 namespace berth::gateway {
 namespace {
@@ -115,11 +116,39 @@ TEST_F(GatewayTest, AWishNeedNotBeWaitedFor) {
   EXPECT_THAT(world_.host.asked, ElementsAre(Pair(What::stop, kImage)));
 }
 
-TEST_F(GatewayTest, AWishOnANetworkAddressIsRefused) {
-  const http::Response reply = world_.post(world_.main(), "/api/v1/servers/chat/stop", "");
-  EXPECT_EQ(reply.status, 403);
-  EXPECT_THAT(reply.body, HasSubstr("control.sock"));
+http::Request wish(std::string authorization) {
+  http::Request made{.method = "POST", .target = "/api/v1/servers/chat/stop?wait=0"};
+  if (!authorization.empty()) made.headers.set("Authorization", std::move(authorization));
+  return made;
+}
+
+TEST_F(GatewayTest, AWishOnANetworkAddressIsRefusedWithoutTheToken) {
+  for (const char* authorization : {"", "Bearer", "Bearer ", "Bearer wrong", "Basic dXNlcg=="}) {
+    const http::Response reply = world_.ask(world_.main(), wish(authorization));
+    EXPECT_EQ(reply.status, 401) << authorization;
+    EXPECT_EQ(reply.headers.get("WWW-Authenticate"), "Bearer realm=\"berth\"");
+    EXPECT_THAT(reply.body, AllOf(HasSubstr("Authorization: Bearer"), HasSubstr("control.sock")));
+  }
   EXPECT_THAT(world_.host.asked, IsEmpty());
+}
+
+TEST_F(GatewayTest, AWishOnANetworkAddressIsTakenWithTheToken) {
+  world_.host.shown.servers.resize(2);
+  const std::string token = *load_token(world_.folder);
+  EXPECT_EQ(world_.ask(world_.main(), wish("Bearer " + token)).status, 202);
+  EXPECT_THAT(world_.host.asked, ElementsAre(Pair(What::stop, kChat)));
+}
+
+TEST_F(GatewayTest, ATokenThatOthersCouldReadKeepsTheDoorsShut) {
+  const std::string folder = world_.folder + "/other";
+  fs::create_directory(folder);
+  ASSERT_TRUE(load_token(folder));
+  fs::permissions(token_file(folder), fs::perms(0644));
+  FakeHost second(test_config(folder));
+  const auto gateway =
+      run_on(world_.loop, Gateway::start(world_.loop.executor(), second, GatewayOptions{}));
+  ASSERT_FALSE(gateway);
+  EXPECT_EQ(gateway.error().code, ErrorCode::bad_config);
 }
 
 TEST_F(GatewayTest, AnUnknownServerIsAnsweredWithTheKnownOnes) {
@@ -212,7 +241,7 @@ TEST_F(GatewayTest, EventsOfAnEarlierRunAreFollowedByAllOfThisOne) {
 }
 
 TEST_F(GatewayTest, TheWishToShutDownIsAnsweredFirst) {
-  EXPECT_EQ(world_.post(world_.main(), "/api/v1/shutdown", "").status, 403);
+  EXPECT_EQ(world_.post(world_.main(), "/api/v1/shutdown", "").status, 401);
   EXPECT_FALSE(world_.asked_to_shut_down.is_set());
   EXPECT_EQ(world_.post(world_.control(), "/api/v1/shutdown", "").status, 202);
   world_.wait(world_.asked_to_shut_down);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "berth/gateway/jobs.h"
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
@@ -40,6 +41,8 @@ constexpr std::string_view kWaitedHeader = "X-Berth-Waited-Ms";
 constexpr std::string_view kParentHeader = "X-Berth-Parent";
 constexpr std::string_view kHoldHeader = "X-Berth-Hold";
 constexpr std::size_t kHeaderShown = 40;
+/// Of the client's name, which stands in journals and reports. Units: bytes.
+constexpr std::size_t kClientShown = 80;
 
 /// What a job needs until its work is over. The handler may be gone by then, and the client too.
 struct Running {
@@ -86,9 +89,9 @@ Result<std::optional<JobId>> job_in(const http::Request& request, std::string_vi
 /// to web pages or compress.
 void strip_for_server(http::Headers& headers) {
   constexpr std::string_view kDropped[] = {
-      "Authorization",  "X-Api-Key",    "Cookie",       "Accept-Encoding",
-      "Origin",         "Referer",      "Host",         "X-Berth-Client",
-      "X-Berth-Parent", "X-Berth-Hold", kProgressHeader};
+      "Authorization",   "X-Api-Key",      "Api-Key",      "Cookie",
+      "Accept-Encoding", "Origin",         "Referer",      "Host",
+      "X-Berth-Client",  "X-Berth-Parent", "X-Berth-Hold", kProgressHeader};
   http::remove_hop_by_hop(headers);
   for (const std::string_view name : kDropped)
     headers.remove(name);
@@ -306,9 +309,9 @@ Task<void> serve(Call call, ServerId server, Wishes wishes) {
 
 std::string client_of(const http::Request& request) {
   const std::optional<std::string_view> name = request.headers.get("X-Berth-Client");
-  if (name) return std::string(*name);
+  if (name) return std::string(name->substr(0, kClientShown));
   const std::string_view agent = request.headers.get("User-Agent").value_or("");
-  return std::string(agent.substr(0, agent.find(' ')));
+  return std::string(agent.substr(0, std::min(agent.find(' '), kClientShown)));
 }
 
 Result<std::optional<JobId>> parent_of(const http::Request& request) {

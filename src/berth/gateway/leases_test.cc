@@ -190,7 +190,7 @@ TEST_F(LeasesTest, WhatCannotBeUnderstoodIsRefusedWithItsMember) {
 TEST_F(LeasesTest, OnANetworkAddressTheyAreRefused) {
   for (const char* where : {kLeases, kHolds}) {
     const http::Response reply = world_.post(world_.main(), where, R"({"ram":1})");
-    EXPECT_EQ(reply.status, 403) << where;
+    EXPECT_EQ(reply.status, 401) << where;
     EXPECT_THAT(reply.body, HasSubstr("control.sock"));
   }
   EXPECT_THAT(world_.host.jobs, IsEmpty());

@@ -12,7 +12,8 @@ namespace {
 constexpr Entrances kClients{.main = true, .front = true, .control = true};
 constexpr Entrances kFrontPort{.front = true};
 constexpr Entrances kReaders{.main = true, .control = true};
-constexpr Entrances kOwner{.control = true};
+/// Changes of the state: their owner has the control socket, or the token.
+constexpr Entrances kOwner{.main = true, .control = true, .needs_token = true};
 
 /// A job of an LLM server.
 constexpr Route llm(std::string_view path, ErrorForm errors = ErrorForm::openai) {
@@ -136,23 +137,12 @@ std::span<const Route> routes() {
 
 Result<Match> find_route(const Target& target) {
   bool path_exists = false;
-  bool is_for_owner = false;
   for (const Route& route : kRoutes) {
     const std::optional<std::string_view> name = fit(route, target.path);
     if (!name) continue;
-    if (!exists_at(route, target)) {
-      is_for_owner |= takes(route, target.method) && target.entrance == Entrance::main;
-      continue;
-    }
+    if (!exists_at(route, target)) continue;
     if (takes(route, target.method)) return Match{&route, std::string(*name)};
     path_exists = true;
-  }
-  if (is_for_owner && target.path.starts_with("/api/")) {
-    return fail(
-        ErrorCode::forbidden,
-        fmt::format("{} {} changes the state and is not taken on a network address; use "
-                    "the command `berth`, or the socket control.sock in the state directory",
-                    target.method, target.path));
   }
   if (path_exists) {
     return fail(ErrorCode::method_not_allowed,
@@ -161,6 +151,11 @@ Result<Match> find_route(const Target& target) {
   }
   return fail(ErrorCode::not_found,
               fmt::format("there is no route {}; here are: {}", target.path, routes_at(target)));
+}
+
+bool changes_state(const Target& target) {
+  const Result<Match> match = find_route(target);
+  return match && match->route->entrances.needs_token && target.entrance != Entrance::control;
 }
 
 std::string allowed_methods(const Target& target) {

@@ -61,6 +61,7 @@ struct Entrances {
   bool main = false;
   bool front = false;
   bool control = false;
+  bool needs_token = false;  ///< on a network address: it changes the state
 
   [[nodiscard]] constexpr bool has(Entrance entrance) const {
     switch (entrance) {
@@ -106,9 +107,12 @@ struct Match {
 };
 
 /// Finds the route; HEAD counts as GET.
-/// Errors: not_found naming the routes that exist there; method_not_allowed; forbidden for a change
-///   of state that only the control socket takes.
+/// Errors: not_found naming the routes that exist there; method_not_allowed.
 Result<Match> find_route(const Target& target);
+
+/// True if the request changes the state of Berth, which needs the token on a network address. Jobs
+/// do not count: they are what the address is for.
+bool changes_state(const Target& target);
 
 /// Returns the methods that the path takes there, for the Allow header: "GET, POST".
 std::string allowed_methods(const Target& target);

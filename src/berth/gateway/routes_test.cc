@@ -51,13 +51,28 @@ TEST(Routes, HeadIsTakenWhereGetIs) {
   EXPECT_TRUE(find_route({Entrance::main, Serves::any, "HEAD", "/v1/models"}));
 }
 
-TEST(Routes, ChangesOfStateAreTakenOnTheControlSocketOnly) {
+TEST(Routes, ChangesOfStateNeedTheTokenOnANetworkAddressAndFrontPortsHaveNone) {
   const char* path = "/api/v1/servers/chat/start";
-  EXPECT_EQ(refusal({Entrance::main, Serves::any, "POST", path}), ErrorCode::forbidden);
+  EXPECT_TRUE(changes_state({Entrance::main, Serves::any, "POST", path}));
+  EXPECT_FALSE(changes_state({Entrance::control, Serves::any, "POST", path}));
   EXPECT_EQ(refusal({Entrance::front, Serves::llm, "POST", path}), ErrorCode::not_found);
   const Result<Match> match = find_route({Entrance::control, Serves::any, "POST", path});
   ASSERT_TRUE(match);
   EXPECT_EQ(match->name, "chat");
+}
+
+TEST(Routes, EveryRouteOfTheControlApiThatIsNoReadAndNoJobNeedsTheToken) {
+  for (const Route& route : routes()) {
+    const bool is_read = route.method == "GET";
+    const bool is_of_pictures = route.path.find("/images") != std::string_view::npos;
+    const bool is_open = is_read || route.is_job() || is_of_pictures;
+    EXPECT_EQ(route.entrances.needs_token, !is_open) << route.method << " " << route.path;
+  }
+}
+
+TEST(Routes, JobsAndReadsNeedNoToken) {
+  EXPECT_FALSE(changes_state({Entrance::main, Serves::any, "POST", "/v1/chat/completions"}));
+  EXPECT_FALSE(changes_state({Entrance::main, Serves::any, "GET", "/api/v1/status"}));
 }
 
 TEST(Routes, ANameIsOneSegment) {
