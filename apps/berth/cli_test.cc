@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include "bars.h"
+#include "console.h"
 #include "table.h"
 
 namespace berth::cli {
@@ -58,6 +59,12 @@ TEST(Table, ANoteStandsBelowItsRowAndIsWrapped) {
 TEST(Table, CharactersAreCountedAndNotBytes) {
   EXPECT_EQ(characters("h\u00e9llo"), 5u);
   EXPECT_EQ(shortened("h\u00e9ll\u00f6 world", 8), "h\u00e9ll\u00f6...");
+}
+
+TEST(Console, TextOfOthersCannotSteerTheTerminal) {
+  EXPECT_EQ(printable("a\x1b[2Jb\rc\x7f\x07"), "a\\x1b[2Jb\\x0dc\\x7f\\x07");
+  EXPECT_EQ(printable("\u202eabc\u2066\u009b2J"), "\\u202eabc\\u2066\\u009b2J");
+  EXPECT_EQ(printable("tab\tline\n\u00e4 \u2713 \u20ac"), "tab\tline\n\u00e4 \u2713 \u20ac");
 }
 
 TEST(Bars, ProgressShowsStepStageAndTime) {

@@ -85,7 +85,7 @@ Result<std::string> find_state_dir(const Common& common) {
 
 int report(const Error& error, bool json) {
   if (json) say(envelope(error) + "\n");
-  const std::string text = fmt::format("berth: {}\n", error.message);
+  const std::string text = fmt::format("berth: {}\n", printable(error.message));
   std::fwrite(text.data(), 1, text.size(), stderr);
   return exit_status(error.code);
 }
@@ -99,6 +99,41 @@ std::string painted(std::string_view text, Colour colour) {
   const bool is_plain = no_colour != nullptr && *no_colour != '\0';
   if (colour == Colour::none || is_plain || !is_terminal(STDOUT_FILENO)) return std::string(text);
   return fmt::format("{}{}\x1b[0m", escape_of(colour), text);
+}
+
+namespace {
+
+/// Of a control character of two or three bytes at the start of the text, its number; else 0.
+unsigned wide_control(std::string_view text) {
+  const auto byte = [text](std::size_t at) {
+    return at < text.size() ? static_cast<unsigned char>(text[at]) : 0U;
+  };
+  if (byte(0) == 0xc2 && byte(1) >= 0x80 && byte(1) <= 0x9f) return byte(1);
+  if (byte(0) != 0xe2) return 0;
+  const unsigned number = 0x2000 + ((byte(1) & 0x3f) << 6) + (byte(2) & 0x3f);
+  const bool is_bidi = (number >= 0x202a && number <= 0x202e) ||
+                       (number >= 0x2066 && number <= 0x2069) || number == 0x200e ||
+                       number == 0x200f;
+  return is_bidi ? number : 0;
+}
+
+}  // namespace
+
+std::string printable(std::string_view text) {
+  std::string shown;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const unsigned wide = wide_control(text.substr(i));
+    if (wide != 0) {
+      shown += fmt::format("\\u{:04x}", wide);
+      i += wide < 0x100 ? 1 : 2;
+    } else if ((byte < 0x20 && byte != '\t' && byte != '\n') || byte == 0x7f) {
+      shown += fmt::format("\\x{:02x}", byte);
+    } else {
+      shown += text[i];
+    }
+  }
+  return shown;
 }
 
 void say(std::string_view text) {

@@ -38,6 +38,10 @@ enum class Colour { none, green, yellow, red, grey };
 /// Returns the text in colour if standard output is a terminal and NO_COLOR is not set.
 std::string painted(std::string_view text, Colour colour);
 
+/// Returns text of servers and clients for a terminal: what would move the cursor, hide text or
+/// turn its direction (C0 but tab and line end, DEL, C1, bidi) is written as \xHH or \uHHHH.
+std::string printable(std::string_view text);
+
 /// Writes to standard output at once. Nothing to be done if it is closed.
 void say(std::string_view text);
 

@@ -62,7 +62,7 @@ Result<std::string> log_lines(const std::string& reply) {
   if (!lines) return fail(lines.error());
   std::string text;
   for (const std::string& line : *lines)
-    text += line + "\n";
+    text += printable(line) + "\n";
   return text;
 }
 
