@@ -5,11 +5,13 @@ import os
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
+from bad_inputs import BODIES, COMMANDS, CONFIGURATIONS, READS, WISHES
 from harness import LONG_TEXT, Berth, E2eTest, Later, config, real_llama, wait_for
 
 QUESTION = LONG_TEXT[:300]
@@ -274,6 +276,14 @@ class Programs(BadInputTest):
         self.assertEqual("\n", asked.read_text())
 
 
+    def test_what_a_server_logs_cannot_steer_the_terminal(self):
+        colours = r"printf 'a\033[2Jb\342\200\256c\n'"
+        loud = self.program(HELP_OF_THE_REAL_ONE + colours + "\nexit 3\n")
+        berth = self.berth(binary=loud, wanted="on_demand").up()
+        self.assertEqual(503, berth.chat("Hi").status)
+        self.assertIn(r"a\x1b[2Jb\u202ec" + "\n", berth.cli("logs", "chat").stdout)
+
+
 class FullDisk(BadInputTest):
     def full_disk(self):
         """A Berth whose <state>/s/saved has no room for a slot."""
@@ -397,6 +407,102 @@ class Up(BadInputTest):
         berth.wait_killed()
         berth.up()
         self.assertEqual(200, berth.api("GET", "/api/v1/status").status)
+
+
+class States(BadInputTest):
+    """What lies in the state directory is not ours, or there is no room in it."""
+
+    def refused(self, prepare, status, message):
+        berth = self.berth(wanted="on_demand")
+        prepare(Path(f"{berth.state}/s"))
+        ended, said = self.ended_up(berth)
+        self.assertEqual(status, ended, said)
+        self.assertRegex(said.replace(berth.state, "@"), rf"^berth: {message}\n$")
+        self.assertEqual([], berth.processes())
+
+    def test_a_database_that_is_none_is_left_alone(self):
+        def prepare(state):
+            state.mkdir()
+            (state / "berth.db").write_text("garbage" * 1000)
+            self.addCleanup(lambda: self.assertEqual("garbage" * 1000,
+                                                     (state / "berth.db").read_text()))
+
+        self.refused(prepare, 74,
+                     r"the database @/s/berth\.db is damaged \(file is not a database\)"
+                     r"; move it away together with @/s/berth\.db-wal and start again: .*")
+
+    def test_a_database_of_a_newer_berth_is_left_alone(self):
+        def prepare(state):
+            state.mkdir()
+            database = sqlite3.connect(state / "berth.db")
+            database.execute("PRAGMA user_version = 999")
+            database.close()
+
+        self.refused(prepare, 75,
+                     r"the database @/s/berth\.db is of version 999, this Berth knows up "
+                     r"to \d+; install the newer Berth again, or use another state directory")
+
+    def test_a_folder_in_place_of_the_database_is_named(self):
+        self.refused(lambda state: (state / "berth.db").mkdir(parents=True), 74,
+                     r"cannot read or write the database @/s/berth\.db \(.*Is a directory\); check "
+                     r"its disk, its rights and its folder, then start Berth again")
+
+    def test_a_file_in_place_of_the_state_directory_is_named(self):
+        self.refused(lambda state: state.write_text("x"), 74,
+                     r"cannot make the directory @/s: Not a directory")
+
+
+class Data(BadInputTest):
+    """The tables of bad_inputs.py: each row is answered exactly, and nothing starts."""
+
+    def test_bodies_of_chats(self):
+        berth = self.berth(wanted="on_demand").up()
+        for name, body, status, code, message in BODIES:
+            with self.subTest(name):
+                data = body.encode() if isinstance(body, str) else body
+                self.assert_refused(berth.post("/v1/chat/completions", data), status, code, message)
+        self.assert_untouched(berth)
+
+    def test_reads_and_wishes(self):
+        berth = self.berth(wanted="on_demand").up()
+        for path, status, code, message in READS:
+            with self.subTest(path):
+                self.assert_refused(berth.get(path), status, code, message)
+        for path, body, status, code, message in WISHES:
+            with self.subTest(body):
+                self.assert_refused(berth.api("POST", path, body), status, code, message)
+        self.assert_untouched(berth)
+
+    def test_commands(self):
+        berth = self.berth(wanted="on_demand").up()
+        for arguments, status, message in COMMANDS:
+            with self.subTest(arguments):
+                done = berth.cli(*arguments, check=False)
+                self.assertRegex(done.stderr, rf"^berth: {message}\n$")
+                self.assertEqual((status, ""), (done.returncode, done.stdout))
+        self.assert_untouched(berth)
+
+    def test_configurations(self):
+        for old, new, message in CONFIGURATIONS:
+            with self.subTest(new[:60]):
+                text = config(wanted="on_demand").replace(old, new, 1)
+                berth = self.berth_of("")
+                head = Path(berth.config_path).read_bytes()
+                Path(berth.config_path).write_bytes(head + text.encode(errors="surrogateescape"))
+                status, said = self.ended_up(berth)
+                place = re.escape(berth.config_path)
+                self.assertRegex(said, rf"(?m)^(berth: )?{place}:\d+:\d+: {message}$")
+                self.assertEqual(78, status)
+                self.assertEqual([], berth.processes())
+
+    def assert_refused(self, reply, status, code, message):
+        error = reply.json()["error"]
+        self.assertEqual((status, code), (reply.status, error["code"]), error)
+        self.assertRegex(error["message"], f"^{message}$")
+
+    def assert_untouched(self, berth):
+        self.assertEqual([], berth.starts("chat"))
+        self.assertNotIn("job_arrived", berth.steps())
 
 
 class Requests(BadInputTest):

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad inputs of requests, the command line, the configuration and the state directory, as data.
+
+Each answer is a regular expression for the whole message; @ stands for the test's own folder.
+"""
+
+SHOW_HELP = r"; see `berth --help`"
+AMOUNT = (r" is not an amount of memory; write for example 8GB \(10\^9\), 8GiB \(2\^30\), 512MiB "
+          r"or a number of bytes")
+NO_JSON = r"the body is not valid JSON \({}\); send a JSON object"
+LIMIT = r" is not a number from 0 to 10000"
+KNOWN_OF_A_LEASE = r"no member of this request; known: bytes, vram, device, ram, class, max, name"
+
+
+def deep(levels):
+    return '{"model":"nobody","a":' + "[" * (levels - 1) + "]" * (levels - 1) + "}"
+
+
+# name, body, status, code, message: of a chat
+BODIES = [
+    ("cut", '{"model":"chat"', 400, "bad_request", NO_JSON.format("incomplete JSON")),
+    ("nothing", "", 400, "bad_request", NO_JSON.format("incomplete JSON")),
+    ("a comma at the end", '{"model":"chat",}', 400, "bad_request", NO_JSON.format("syntax error")),
+    ("NaN", '{"model":"chat","a":NaN}', 400, "bad_request", NO_JSON.format("syntax error")),
+    ("a mark of byte order", '\ufeff{"model":"chat"}', 400, "bad_request",
+     NO_JSON.format("syntax error")),
+    ("half a surrogate", '{"model":"chat","a":"\\ud800"}', 400, "bad_request",
+     NO_JSON.format("syntax error")),
+    ("UTF-16", '{"model":"chat"}'.encode("utf-16-le"), 400, "bad_request",
+     NO_JSON.format("syntax error")),
+    ("UTF-8 in a longer form than needed", b'{"model":"chat","a":"\xc0\xaf"}', 400, "bad_request",
+     NO_JSON.format("syntax error")),
+    ("two values", '{"model":"chat"}{}', 400, "bad_request", NO_JSON.format("extra data")),
+    ("65 levels", deep(65), 400, "bad_request", NO_JSON.format("too deep")),
+    ("64 levels, which are taken", deep(64), 404, "not_found",
+     r'there is no model "nobody" for this; known: "chat"'),
+    ("a list", "[]", 400, "bad_request", r"the body must be a JSON object"),
+    ("a number for a model", '{"model":1}', 400, "bad_request", r'"model" must be a string'),
+]
+
+# path, status, code, message
+READS = [
+    ("/api/v1/explain?limit=1000000000", 400, "bad_request", "limit=1000000000" + LIMIT),
+    ("/api/v1/explain?limit=-1", 400, "bad_request", "limit=-1" + LIMIT),
+    ("/api/v1/waits?limit=", 400, "bad_request", "limit=" + LIMIT),
+    ("/api/v1/servers/chat/logs?lines=1e3", 400, "bad_request", "lines=1e3" + LIMIT),
+    ("/api/v1/events?after=-1", 400, "bad_request",
+     "after=-1 is not a number from 0 to 9223372036854775807"),
+    ("/api/v1/servers/nobody/logs", 404, "not_found",
+     r'there is no server "nobody"; known: "chat", "image"'),
+]
+
+# path, body, status, code, message: on the control socket
+WISHES = [
+    ("/api/v1/leases", '{"ram":-1}', 400, "bad_request", r'"ram" must be more than 0 bytes'),
+    ("/api/v1/leases", '{"ram":"much"}', 400, "bad_request", r'"ram": "much"' + AMOUNT),
+    ("/api/v1/leases", '{"ram":1e30}', 400, "bad_request",
+     r'"ram": it must be a number of bytes, or text'),
+    ("/api/v1/leases", '{"ram":1,"typo":2}', 400, "bad_request", '"typo" is ' + KNOWN_OF_A_LEASE),
+    ("/api/v1/leases", "{}", 400, "bad_request",
+     r'say how much: "vram", "ram", or "bytes" by pool'),
+    ("/api/v1/holds", '{"servers":["nobody"]}', 404, "not_found",
+     r'there is no server "nobody"; known: "chat", "image"'),
+]
+
+# arguments, exit status, message
+COMMANDS = [
+    (["nonsense"], 64, r'there is no command "nonsense"' + SHOW_HELP),
+    (["status", "--nonsense"], 64,
+     "The following argument was not expected: --nonsense" + SHOW_HELP),
+    (["start"], 64, "server is required" + SHOW_HELP),
+    (["logs", "chat", "-n", "-1"], 64, "--number: Value -1 not in range 0 to 10000" + SHOW_HELP),
+    (["logs", "-rf"], 64, "server is required" + SHOW_HELP),
+    (["lease", "run", "--ram", "5XB", "--", "true"], 64, r'"ram": "5XB"' + AMOUNT),
+    (["hold", "nobody", "--", "true"], 66, r'there is no server "nobody"; known: "chat", "image"'),
+    (["plan", "--vram", "8GB", "--llm", "3GB:33/0"], 64,
+     r'--llm "3GB:33/0": the layers are "33/0"; write ON_GPU/ALL, for example 32/32 or 16/32, or '
+     r"all"),
+    (["models", "show", "../../etc/passwd"], 66,
+     r'there is no model "\.\./\.\./etc/passwd"; write "[^"]+"'),
+    (["replay", "nofile"], 66,
+     r"cannot read nofile; a journal lies in the state directory, as journal\.jsonl"),
+    (["chat", "-m", "nobody", "hi"], 66, r'there is no model "nobody" for this; known: "chat"'),
+]
+
+PARALLEL = "parallel = 1"
+PORT = "port = 0"
+WHOLE = r"; write a whole number from 1 to 256"
+NO_NAME = r' cannot be the name of a server; write 1 to 32 of a-z, 0-9, "_" and "-"'
+
+# what stands there, what is written instead, what is said behind file:line:column
+CONFIGURATIONS = [
+    (PARALLEL, "paralell = 1", r'\[server\.chat\] has no key "paralell"; write "parallel"'),
+    (PARALLEL, 'parallel = "two"', r'parallel is "two"' + WHOLE),
+    (PARALLEL, "parallel = -1", "parallel is -1" + WHOLE),
+    (PARALLEL, "parallel = 99999999999999999999",
+     r".*not representable in 64 bits; write key = .*"),
+    (PARALLEL, "parallel = 1\nparallel = 2",
+     r".*cannot redefine existing integer 'parallel'; .*"),
+    (PORT, "port = 18099\n[server.other]\nkind = \"llama-server\"\nmodel = \"m\"\nport = 18099",
+     r'port 18099 is the port of server "chat"; write another one, or 0 for any free port'),
+    (PORT, 'max_hold = "soon"', r'max_hold: "soon" is not a length of time; write for example '
+     r"250ms, 3s, 10min or 2h"),
+    (PORT, 'fallback = "chat"', r'fallback is "chat", the server itself; add one of the same kind '
+     r"and class, or leave the key out"),
+    (PORT, 'extra_args = ["--host", "0.0.0.0"]', r'extra_args may not hold "--host"; Berth chooses '
+     r"where the server listens; the port for clients is the key port"),
+    (PORT, 'extra_args = ["--api-key=x"]',
+     r'extra_args may not hold "--api-key(=x)?"; everybody on '
+     r"this machine can read arguments, and only Berth reaches the server; leave it out"),
+    ('kind = "llama-server"', 'kind = "vllm"', r'kind is "vllm"; write "llama-server" or '
+     r'"sd-server".*'),
+    ('memory = "300MiB"', 'memory = "-5GiB"', r'memory: "-5GiB"' + AMOUNT),
+    ("[server.chat]", '[server."../x"]', r'"\.\./x"' + NO_NAME),
+    ("[server.chat]", '[server.""]', '""' + NO_NAME),
+    (PARALLEL, "parallel = 1 # \udcff", "Encountered invalid utf-8 sequence; write key = .*"),
+    (PARALLEL, "parallel = 1 #" + "#" * (2 << 20), "the file is larger than 1 MiB; name a "
+     "configuration, or write a shorter one"),
+]
