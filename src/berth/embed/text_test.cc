@@ -30,7 +30,7 @@ ServerWish full_wish() {
 
 TEST(SectionOf, IsReadByTheParserOfConfigurationsAsItWasWished) {
   const auto config = config::parse(kPools + section_of(full_wish()), "test.toml",
-                                    {.home = "/home/somebody", .state = {}});
+                                    {.home = "/nowhere", .state = {}});
 
   ASSERT_TRUE(config) << config.error().message;
   const config::ServerOptions& server = config->servers.at(0);
