@@ -116,6 +116,9 @@ class Guides(E2eTest):
         self.assertEqual(["device", "host"], [pool["kind"] for pool in pools.values()])
 
     def test_the_page_embedding(self):
+        header = (HERE.parents[1] / "src" / "berth" / "berth.h").read_text()
+        for line in blocks("embedding.md", "cpp")[0].splitlines()[1:]:
+            self.assertIn(line, header, "the header's own example is the guide's")
         printed = self.walk("embedding.md")
         self.assertTrue(all('"chat"' in text for text in printed.values()))
 
