@@ -29,6 +29,7 @@ namespace berth::standin {
 ///     die_image             the process aborts in the middle of a picture
 ///     out_of_memory         the process aborts as it loads for a picture, after the line that
 ///                           names the cause, as a build for GPUs does
+///     no_memory             the same with the words of a build for CPUs
 ///
 /// llama-server's; N counts the requests that were given a slot, from 1:
 ///

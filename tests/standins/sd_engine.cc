@@ -59,18 +59,20 @@ bool Engine::load(Part part) {
   const auto started = Clock::now();
   const Bytes size{options_.weights.count / 100 * kPercent[part]};
   auto memory = TouchedMemory::reserve(size);
+  if (!memory || options_.faults.strikes("no_memory")) {
+    // On a CPU every failed allocation ends in an assertion.
+    log(Level::error, "ggml_extend.hpp", 72,
+        fmt::format("ggml_aligned_malloc: insufficient memory (attempted to allocate {:6.2f} MB)",
+                    static_cast<double>(size.count) / 1024 / 1024));
+    fmt::print(stderr, "ggml/src/ggml.c:1647: GGML_ASSERT(ctx->mem_buffer != NULL) failed\n");
+    std::abort();
+  }
   if (part == kDiffusion && options_.faults.strikes("out_of_memory")) {
     // stable-diffusion.cpp pull request 1621, with another backend's name
     log(Level::error, "ggml_extend.hpp", 70, "CUDA error: out of memory");
     log(Level::error, "ggml_extend.hpp", 70,
         "  current device: 0, in function alloc at ggml/src/ggml-cuda/ggml-cuda.cu:449");
     std::abort();
-  }
-  if (!memory) {
-    log(Level::error, "model_manager.cpp", 737,
-        fmt::format("model manager alloc params backend buffer failed, size = {:.2f}MB",
-                    static_cast<double>(size.count) / 1024 / 1024));
-    return false;
   }
   const std::string slow = options_.faults.value("slow_load").value_or("");
   const int slow_ms =

@@ -37,7 +37,7 @@ constexpr Flag kContextFlags[] = {
     {"", "--ip-adapter", "<string>"},
     {"", "--motion-module", "<string>"},
     {"", "--embd-dir", "<string>"},
-    {"", "--lora-model-dir", "<string>"},
+    {"", "--lora-model-dir", "<string>", "folder that is searched at each read (default: .)"},
     {"", "--hires-upscalers-dir", "<string>"},
     {"", "--tensor-type-rules", "<string>"},
     {"", "--model-args", "<string>"},

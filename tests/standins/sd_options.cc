@@ -13,7 +13,8 @@
 namespace berth::standin {
 namespace {
 
-constexpr std::string_view kFaults[] = {"fail_image", "hang_image", "die_image", "out_of_memory"};
+constexpr std::string_view kFaults[] = {"fail_image", "hang_image", "die_image", "out_of_memory",
+                                        "no_memory"};
 
 using Values = std::map<std::string, std::string, std::less<>>;
 
@@ -147,6 +148,7 @@ Options read_options(int argc, char** argv) {
   take(values, "--diffusion-model", options.model);
   take(values, "--model", options.model);
   take(values, "--params-backend", options.params_backend);
+  take(values, "--lora-model-dir", options.lora_model_dir);
   options.eager_load = values.contains("--eager-load");
   if (const auto seed = values.find("--seed"); seed != values.end())
     options.seed = std::stoll(seed->second);

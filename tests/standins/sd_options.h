@@ -15,6 +15,7 @@ struct Options {
   int listen_port = 1234;
   std::string model;
   std::string params_backend;
+  std::string lora_model_dir = ".";
   bool eager_load = false;
   std::int64_t seed = 42;
   int steps = 20;

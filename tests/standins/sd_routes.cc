@@ -36,6 +36,22 @@ json::array named(const json::array& names, const char* second) {
   return list;
 }
 
+// The real program looks at everything below the folder, and its library answers 500 without a body
+// to what throws there.
+bool can_search(const std::string& folder) {
+  namespace fs = std::filesystem;
+  std::error_code missing;
+  if (!fs::is_directory(folder, missing)) return true;
+  try {
+    constexpr auto kSkip = fs::directory_options::skip_permission_denied;
+    for (const auto& entry : fs::recursive_directory_iterator(folder, kSkip))
+      static_cast<void>(entry.is_regular_file());
+  } catch (const fs::filesystem_error&) {
+    return false;
+  }
+  return true;
+}
+
 // "512x768" -> both sides; anything else is passed over, as in the real program.
 void take_size(const std::string& size, PictureRequest& request) {
   const auto cross = size.find('x');
@@ -72,7 +88,10 @@ HttpReply Routes::get(const std::string& path) {
         200, {{"data",
                json::array{{{"id", "sd-cpp-local"}, {"object", "model"}, {"owned_by", "local"}}}}});
   }
-  if (path == "/sdcpp/v1/capabilities") return reply_json(200, capabilities(options_));
+  if (path == "/sdcpp/v1/capabilities") {
+    if (!can_search(options_.lora_model_dir)) return {.status = 500, .body = {}};
+    return reply_json(200, capabilities(options_));
+  }
   if (path == "/sdapi/v1/samplers") return reply_json(200, named(sampler_names(), "label"));
   if (path == "/sdapi/v1/schedulers") return reply_json(200, named(scheduler_names(), "label"));
   if (path == "/sdapi/v1/loras") return reply_json(200, json::array());

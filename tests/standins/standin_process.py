@@ -40,6 +40,7 @@ class Standin:
     argument is its folder, which holds the model, a file like any other."""
 
     model = "model"
+    working_directory = None
 
     def __init__(self, *command):
         self.folder = tempfile.TemporaryDirectory(prefix="berth-")
@@ -49,10 +50,12 @@ class Standin:
 
     def start(self, *command):
         self.started = time.monotonic()
+        command = [os.path.abspath(command[0]), *command[1:]]
         with open(self.path("out"), "wb") as out, open(self.path("err"), "wb") as err:
             self.process = subprocess.Popen(
                 [part.replace("{folder}", self.folder.name) for part in command],
-                stdin=subprocess.DEVNULL, start_new_session=True, stdout=out, stderr=err)
+                stdin=subprocess.DEVNULL, start_new_session=True, stdout=out, stderr=err,
+                cwd=self.working_directory or self.folder.name)
 
     def path(self, name):
         return os.path.join(self.folder.name, name)
