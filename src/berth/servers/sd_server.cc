@@ -22,6 +22,9 @@ namespace berth::servers {
 namespace {
 
 constexpr std::string_view kPortFlag = "--listen-port";
+/// Left out, it searches its whole working directory, which is "/", at each read, and answers 500
+/// if something there cannot be looked at.
+constexpr const char* kLoraFlag = "--lora-model-dir";
 /// An idle sd-server with 2 GB of weights leaves within 0.4 s of TERM (reference/engines.md 4).
 constexpr Duration kTermGrace = 2s;
 /// A picture of an earlier Berth's client gets this long; to load the weights again takes no
@@ -124,6 +127,12 @@ Task<Result<process::LaunchSpec>> SdServer::launch_spec() {
   process::LaunchSpec spec;
   spec.argv = sd_arguments(options_, *port);
   spec.argv.insert(spec.argv.begin(), *binary);
+  const auto& extra = options_.extra_args;
+  const bool has_loras = std::find(extra.begin(), extra.end(), kLoraFlag) != extra.end();
+  if (!has_loras && known->contains(kLoraFlag)) {
+    spec.argv.emplace_back(kLoraFlag);
+    spec.argv.push_back(places_.saved_dir);  // it has no state: nothing is in there
+  }
   spec.environment = server_environment();
   const Status checked = check_options(*known, spec.argv);
   if (!checked) co_return fail(checked.error());
