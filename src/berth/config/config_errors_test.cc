@@ -71,7 +71,7 @@ TEST(ConfigErrors, NameUnknownKeysAndTheNearestKnownOne) {
                 "\"wanted\", \"drain_limit\", \"job_limit\", \"start_deadline\", "
                 "\"stop_deadline\", \"while_displaced\", \"fallback\", \"max_hold\", "
                 "\"binary\", "
-                "\"model\", \"threads\" or \"extra_args\""}});
+                "\"model\", \"threads\", \"weights\" or \"extra_args\""}});
   expect_said(kPool + kChat + "[policy]\n",
               {{"aging = \"1s\"", R"(1: [policy] has no key "aging"; write "ageing")"}});
   expect_said(
@@ -333,6 +333,19 @@ TEST(ConfigErrors, RefuseArgumentsThatBerthSetsItself) {
                 "15: " + has +
                     "\"--listen-port\"; Berth chooses where the server listens; the port "
                     "for clients is the key port"}});
+}
+
+TEST(ConfigErrors, RefuseToSayTwiceWhereTheWeightsAre) {
+  const std::string on_demand = kPool + kImage + "weights = \"on_demand\"\n";
+  for (const std::string argument : {"--params-backend", "--eager-load"}) {
+    EXPECT_EQ(said(on_demand + "extra_args = [\"" + argument + "\"]\n"),
+              "f.toml:7:11: weights is \"on_demand\", and extra_args holds \"" + argument +
+                  "\", which says where they are, too; leave one of them out");
+    EXPECT_EQ(said(kPool + kImage + "extra_args = [\"" + argument + "\"]\n"), "");
+  }
+  expect_said(kPool + kImage,
+              {{"weights = \"disk\"",
+                "11: weights is \"disk\"; write \"resident\" or \"on_demand\""}});
 }
 
 TEST(ConfigErrors, RefuseEveryArgumentOfTheList) {

@@ -144,6 +144,7 @@ binary = "sd-server-vulkan"
 model = "~/models/wan.gguf"
 class = "video"
 threads = 2
+weights = "on_demand"
 extra_args = ["--diffusion-fa"]
 
 [policy]
@@ -222,6 +223,7 @@ swap_guess = "500ms"
   sd.binary = "sd-server-vulkan";
   sd.model = "/home/ann/models/wan.gguf";
   sd.threads = 2;
+  sd.weights_on_demand = true;
   sd.extra_args = {"--diffusion-fa"};
   EXPECT_THAT(config.servers, ElementsAre(ServerOptions{"coder", llama, 0, true},
                                           ServerOptions{"video", sd, std::nullopt, false}));

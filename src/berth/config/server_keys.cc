@@ -132,6 +132,16 @@ void check_llama(const ServerOptions& server, const Section& section, Problems& 
                            type));
 }
 
+constexpr auto kWeights = std::to_array<std::string_view>({"resident", "on_demand"});
+
+Reader weights(bool& on_demand) {
+  return [&on_demand](const Entry& entry, Problems& problems) {
+    std::optional<std::string> word;
+    one_of(word, kWeights)(entry, problems);
+    on_demand = word == "on_demand";
+  };
+}
+
 std::vector<Key> sd_keys(ServerOptions& server, const Paths& paths) {
   SdOptions& sd = server.kind.emplace<SdOptions>();
   return {
@@ -139,6 +149,7 @@ std::vector<Key> sd_keys(ServerOptions& server, const Paths& paths) {
       {"model", path(sd.model, paths), R"(model = "sd15.safetensors")"},
       {"threads", whole(sd.threads, kThreads)},
       {"cancel", one_of(sd.cancel, kCancel)},
+      {"weights", weights(sd.weights_on_demand)},
       {"extra_args", arguments(sd.extra_args, kRefusedBySd)},
   };
 }
@@ -148,12 +159,24 @@ std::int32_t sd_slots(const ServerOptions&) {
   return 1;
 }
 
-void check_nothing(const ServerOptions&, const Section&, Problems&) {}
+/// Where the weights are is said once.
+void check_sd(const ServerOptions& server, const Section& section, Problems& problems) {
+  const auto& sd = std::get<SdOptions>(server.kind);
+  for (const std::string& argument : sd.extra_args) {
+    const std::string_view name = std::string_view(argument).substr(0, argument.find('='));
+    const bool says_it = name == "--params-backend" || name == "--eager-load";
+    if (!sd.weights_on_demand || !says_it) continue;
+    problems.add(find(section.table, "weights")->node.at,
+                 fmt::format("weights is \"on_demand\", and extra_args holds \"{}\", which says "
+                             "where they are, too; leave one of them out",
+                             name));
+  }
+}
 
 /// In the order of the alternatives of ServerOptions::kind.
 constexpr auto kKinds = std::to_array<ServerKind>({
     {"llama-server", core::ServerClass::chat, llama_keys, llama_slots, check_llama},
-    {"sd-server", core::ServerClass::image, sd_keys, sd_slots, check_nothing},
+    {"sd-server", core::ServerClass::image, sd_keys, sd_slots, check_sd},
 });
 static_assert(kKinds.size() == std::variant_size_v<decltype(ServerOptions::kind)>);
 

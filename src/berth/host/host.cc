@@ -152,8 +152,9 @@ Task<Status> HostImpl::store_row(core::Row row, std::string launch_json) {
 // ---- MoveTo -------------------------------------------------------------------------------------
 
 void HostImpl::take(const core::MoveTo& action) {
-  // Only what the configuration says can be freed is freed; no kind that it knows can.
-  BERTH_ASSERT(action.rung != core::Rung::freed);
+  // Only what the configuration says can be freed is freed.
+  BERTH_ASSERT(action.rung != core::Rung::freed ||
+               core_config_.servers[action.server.value].freed.has_value());
   if (action.rung == core::Rung::resident) {
     spawn(executor_, start_server(action));
   } else {
@@ -174,8 +175,11 @@ Task<void> HostImpl::start_server(core::MoveTo move) {
   context.launch = slot.launch;
   context.deadline = move.deadline;
   context.abort = &abort;
-  slot.has_served = false;
-  slot.seen = {};
+  const bool lived = std::exchange(slot.freed, false);
+  if (!lived) {
+    slot.has_served = false;
+    slot.seen = {};
+  }
   recovery_failpoint("recovery_before_move");
   auto started = co_await slot.adapter->start(std::move(context));
   recovery_failpoint("recovery_after_move");
@@ -187,7 +191,7 @@ Task<void> HostImpl::start_server(core::MoveTo move) {
   core::EffectResult result;
   if (!started) result.error = started.error();
   if (started) result.state_restored = started->state_restored;
-  if (started) note_mark(move.server, store::Stage::load);
+  if (started && !lived) note_mark(move.server, store::Stage::load);
   post(core::EffectEnded{move.effect, result});
 }
 
@@ -204,7 +208,14 @@ Task<void> HostImpl::stop_server(core::MoveTo move) {
   }
   auto held = learned(move.server);
   recovery_failpoint("recovery_before_move");
-  auto stopped = co_await slot.adapter->stop(move.keep, move.deadline);
+  Status stopped;
+  if (move.rung == core::Rung::freed) {
+    stopped = co_await slot.adapter->free_models();
+    slot.freed = stopped.has_value();
+  } else {
+    stopped = co_await slot.adapter->stop(move.keep, move.deadline);
+    slot.freed = false;
+  }
   recovery_failpoint("recovery_after_move");
   slot.moving = false;
   slot.moved.set();

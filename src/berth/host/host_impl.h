@@ -108,6 +108,7 @@ class HostImpl final : public Host {
     http::Spool spool;
     // Of its newest start, for what is learned of it.
     bool has_served = false;  ///< a job was done
+    bool freed = false;       ///< its process lives without its models
     RunMemory seen;
     std::string shape;  ///< of the newest work
     std::uint16_t front_port = 0;

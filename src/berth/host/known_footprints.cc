@@ -34,8 +34,9 @@ std::string arguments_of(const config::LlamaOptions& o) {
 }
 
 std::string arguments_of(const config::SdOptions& o) {
-  return fmt::format("sd-server {} {} {}", identity_of(o.binary.value_or("sd-server")),
-                     identity_of(o.model), fmt::join(o.extra_args, " "));
+  return fmt::format("sd-server {} {} {}{}", identity_of(o.binary.value_or("sd-server")),
+                     identity_of(o.model), o.weights_on_demand ? "weights=on_demand " : "",
+                     fmt::join(o.extra_args, " "));
 }
 
 bool is_device(const core::PoolConfig& pool) {

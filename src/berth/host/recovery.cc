@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "berth/host/freed_footprints.h"
 #include "berth/host/host_impl.h"
 #include "berth/host/known_footprints.h"
 #include "berth/host/world.h"
@@ -130,6 +131,7 @@ Task<Status> HostImpl::open() {
   journal_ = std::move(*journal);
   co_await ask_dry_runs();
   plan_by_preset(core_config_, config_, footprints_, dry_runs_);
+  plan_freed(core_config_, config_, footprints_);
   make_adapters();
   open_images(*image_jobs);
 
@@ -208,7 +210,9 @@ Task<Result<std::vector<core::FoundServer>>> HostImpl::find_servers(
     auto adopted = co_await slot.adapter->adopt(directory.generation, slot.launch);
     if (!adopted && adopted.error().code == ErrorCode::not_found) continue;
     note_session(ServerId{index}, directory.generation);
-    out.push_back({ServerId{index}, directory.generation, adopted.has_value()});
+    slot.freed = adopted.has_value() && core_config_.servers[index].freed &&
+                 slot.adapter->can_free_models() && !slot.adapter->names_expected_work();
+    out.push_back({ServerId{index}, directory.generation, adopted.has_value(), slot.freed});
   }
   for (const core::ServerConfig& server : core_config_.servers) {
     static_cast<void>(

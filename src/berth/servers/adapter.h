@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The seam between the shell and a server kind: eight calls, one implementation per kind.
+// The seam between the shell and a server kind: ten calls, one implementation per kind.
 #pragma once
 
 #include <cstdint>
@@ -86,7 +86,8 @@ class Adapter {
   /// Errors: binary_missing, option_unknown, model_missing; each names the thing and the next step.
   virtual Task<Result<process::LaunchSpec>> launch_spec() = 0;
 
-  /// Spawns the server, waits until it serves, restores its saved state.
+  /// Spawns the server, waits until it serves, restores its saved state. One of that generation
+  /// that lives, its models given back, just serves again.
   /// Errors: start_failed with the exit and the log's last lines, noticed at once; out_of_memory if
   ///   that is why it ended; deadline; superseded after an abort. No process is left after an
   ///   error.
@@ -96,6 +97,15 @@ class Adapter {
   /// ours. If the process is gone already, what is left of its session is killed.
   /// Errors: unkillable. A state that cannot be saved is said in a step, and is no error.
   virtual Task<Status> stop(bool keep, Duration deadline) = 0;
+
+  /// Gives the models back while the process lives; start() of the same generation brings them in
+  /// again. Only for servers of which can_free_models() is true. Nothing of ours runs there.
+  /// Errors: whatever keeps it from that; the process is then of no use and is stopped.
+  virtual Task<Status> free_models() {
+    co_return fail(ErrorCode::conflict, "its models cannot be given back without it");
+  }
+  /// Meaningful while it lives.
+  virtual bool can_free_models() const { return false; }
 
   /// Said before adopt(): the process of that generation may still do this work, by the server's
   /// own ids, for a job that outlived Berth. adopt() then does not wait for its end.

@@ -30,6 +30,8 @@ class SdServer final : public Adapter {
   Task<Status> stop(bool keep, Duration deadline) override;
   void expect_work(Generation generation, std::vector<std::string> ids) override;
   bool names_expected_work() const override { return names_expected_work_; }
+  Task<Status> free_models() override;
+  bool can_free_models() const override;
   Task<Status> adopt(Generation generation, process::LaunchSpec launch) override;
   http::Endpoint endpoint() const override;
   std::unique_ptr<Work> begin_work(const http::Request& request) override;
@@ -44,6 +46,7 @@ class SdServer final : public Adapter {
   SupervisedKind kind();
   void on_line(std::string_view line);
   void step(std::string_view name, std::string detail);
+  Task<Result<Started>> serve_again();
   Task<bool> healthy(Duration limit);
   Task<bool> draws_after(Duration limit);
   Task<bool> names_all(std::vector<std::string> ids);

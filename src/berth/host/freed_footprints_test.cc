@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "berth/host/freed_footprints.h"
+
+#include <gtest/gtest.h>
+
+#include "berth/host/known_footprints.h"
+#include "berth/host/world.h"
+
+namespace berth::host {
+namespace {
+
+using store::FootprintRow;
+using store::Stage;
+
+config::Config config_of(const std::string& weights) {
+  const auto config = config::parse(
+      "[pool.ram]\nkind = \"capped\"\ncapacity = \"1000MiB\"\n[server.image]\n"
+      "kind = \"sd-server\"\nmodel = \"/no/sd\"\nmemory = { ram = \"400MiB\" }\n" +
+          weights,
+      "test.toml", {.home = "/none", .state = std::nullopt});
+  EXPECT_TRUE(config) << config.error().message;
+  return *config;
+}
+
+core::Config planned(const config::Config& config, const std::vector<FootprintRow>& rows) {
+  core::Config complete = complete_config(config);
+  plan_by_preset(complete, config, rows);
+  plan_freed(complete, config, rows);
+  return complete;
+}
+
+FootprintRow seen(const config::Config& config, Stage stage, Bytes bytes) {
+  return {.key = footprint_key(config.servers[0]),
+          .pool = "ram",
+          .stage = stage,
+          .shape = "",
+          .bytes = bytes.count,
+          .server = "image"};
+}
+
+constexpr PoolId kRam{0};
+constexpr PoolId kSecond{1};
+constexpr const char* kOnDemand = "weights = \"on_demand\"\n";
+
+TEST(FreedFootprints, AServerWithItsWeightsOnDemandKeepsLittleInBothPools) {
+  const config::Config config = config_of(kOnDemand);
+  const core::ServerConfig server =
+      planned(config, {seen(config, Stage::work, 500_MiB)}).servers[0];
+  ASSERT_TRUE(server.freed);
+  EXPECT_EQ(server.freed->in(kRam), 96_MiB);
+  EXPECT_EQ(server.freed->in(kSecond), 96_MiB);
+  EXPECT_EQ(server.footprint.in(kRam), 400_MiB) << "a picture needs all of it";
+  EXPECT_EQ(server.footprint.in(kSecond), 500_MiB);
+}
+
+TEST(FreedFootprints, WhatItTookBeforeItHadLoadedAnythingIsKept) {
+  const config::Config config = config_of(kOnDemand);
+  const core::Config plan = planned(config, {seen(config, Stage::load, 300_MiB)});
+  EXPECT_EQ(plan.servers[0].freed->in(kRam), 300_MiB);
+}
+
+TEST(FreedFootprints, ItNeverKeepsMoreThanItTakes) {
+  const config::Config config = config_of(kOnDemand);
+  const core::Config plan = planned(config, {seen(config, Stage::load, 700_MiB)});
+  EXPECT_EQ(plan.servers[0].freed->in(kRam), 400_MiB);
+}
+
+TEST(FreedFootprints, AServerWithResidentWeightsCannotBeFreed) {
+  for (const char* weights : {"", "weights = \"resident\"\n"}) {
+    EXPECT_FALSE(planned(config_of(weights), {}).servers[0].freed) << weights;
+  }
+}
+
+TEST(FreedFootprints, WhatWasMeasuredWithResidentWeightsIsNotBelieved) {
+  const config::Config resident = config_of("");
+  const core::Config plan =
+      planned(config_of(kOnDemand), {seen(resident, Stage::work, 900_MiB)});
+  EXPECT_EQ(plan.servers[0].footprint.in(kSecond), 400_MiB);
+}
+
+}  // namespace
+}  // namespace berth::host
