@@ -179,7 +179,8 @@ std::vector<std::string> Engine::decode(const PictureRequest& request) {
                                   .seed = request.seed + index,
                                   .width = request.width,
                                   .height = request.height,
-                                  .steps = request.steps}));
+                                  .steps = request.steps,
+                                  .tells_prompt = request.embeds_prompt}));
     log(Level::info, kMain, 5387,
         fmt::format("latent {} decoded, taking {}", index + 1, seconds_text(Clock::now() - begun)));
   }

@@ -21,6 +21,7 @@ struct PictureRequest {
   int height = 0;
   int steps = 0;
   int count = 1;
+  bool embeds_prompt = true;
 };
 
 /// Draws pictures, one request at a time, and holds the weights as sd-server does: each of the

@@ -78,6 +78,8 @@ void take_native_fields(const json::object& body, PictureRequest& request) {
   take_integer(body, "height", request.height);
   take_integer(body, "batch_count", request.count);
   take_integer(body, "seed", request.seed);
+  const auto* embeds = body.if_contains("embed_image_metadata");
+  if (embeds != nullptr && embeds->is_bool()) request.embeds_prompt = embeds->get_bool();
   const auto* sampling = body.if_contains("sample_params");
   if (sampling != nullptr && sampling->is_object()) {
     take_integer(sampling->as_object(), "sample_steps", request.steps);

@@ -80,9 +80,9 @@ std::string paint_png(const Motif& motif) {
   const std::string header = big_endian(static_cast<std::size_t>(motif.width)) +
                              big_endian(static_cast<std::size_t>(motif.height)) +
                              std::string("\x08\x02\x00\x00\x00", 5);
-  const std::string text =
-      fmt::format("{}\nSteps: {}, Seed: {}, Size: {}x{}, Version: sd-server stand-in of Berth",
-                  motif.prompt, motif.steps, motif.seed, motif.width, motif.height);
+  const std::string text = fmt::format(
+      "{}\nSteps: {}, Seed: {}, Size: {}x{}, Version: sd-server stand-in of Berth",
+      motif.tells_prompt ? motif.prompt : "", motif.steps, motif.seed, motif.width, motif.height);
   return std::string("\x89PNG\r\n\x1a\n", 8) + chunk("IHDR", header) +
          chunk("tEXt", std::string("parameters") + '\0' + text) +
          chunk("IDAT", compressed(pixel_rows(motif))) + chunk("IEND", "");

@@ -14,10 +14,11 @@ struct Motif {
   int width = 0;
   int height = 0;
   int steps = 0;
+  bool tells_prompt = true;
 };
 
 /// Returns the bytes of an 8-bit RGB PNG: a gradient under a grid of blocks, by prompt and seed.
-/// Its text chunk `parameters` names the stand-in.
+/// Its text chunk `parameters` has the prompt if `tells_prompt`, and names the stand-in.
 std::string paint_png(const Motif& motif);
 
 std::string base64(std::string_view bytes);

@@ -54,11 +54,11 @@ enum class Preset : std::uint8_t { seed, measured };
 struct Config {
   std::string file;  ///< as it was given to load() or parse()
   Address listen;
-  std::string state_dir;          ///< absolute
-  Duration max_hold{285s};        ///< of servers that have none of their own
-  Duration hold_grace{60s};       ///< a hold waits so long for its owner after a restart of Berth
+  std::string state_dir;            ///< absolute
+  Duration max_hold{285s};          ///< of servers that have none of their own
+  Duration hold_grace{60s};         ///< a hold waits so long for its owner after a restart of Berth
   Duration image_result_ttl{5min};  ///< pictures of image jobs are kept so long
-  Duration orphan_timeout{5min};  ///< from the end of Berth to the end of servers it left
+  Duration orphan_timeout{5min};    ///< from the end of Berth to the end of servers it left
   Preset preset = Preset::seed;
   ModelPlaces models;
   core::Config core;  ///< the capacities of `device` and `host` pools are 0: the machine knows

@@ -40,9 +40,8 @@ Result<json::object> result_json(const host::ImageJobs& images, const ImageJob& 
                                 {"width", each.width},
                                 {"height", each.height}});
   }
-  return json::object{{"images", std::move(list)},
-                      {"format", "png"},
-                      {"timeTaken", milliseconds(job.time_taken)}};
+  return json::object{
+      {"images", std::move(list)}, {"format", "png"}, {"timeTaken", milliseconds(job.time_taken)}};
 }
 
 /// Returns how the job stands. Errors: interrupted and expired, with the reason.
@@ -161,9 +160,8 @@ Task<void> cancel(Call call, ImageJobPtr job) {
   co_await send(call, std::move(reply));
 }
 
-std::string progress_event(const ImageJob& job) {
-  if (!job.progress) return ": waiting\n\n";
-  return fmt::format("event: progress\ndata: {}\n\n", json::serialize(progress_json(*job.progress)));
+std::string progress_event(const host::ImageProgress& progress) {
+  return fmt::format("event: progress\ndata: {}\n\n", json::serialize(progress_json(progress)));
 }
 
 std::string last_event(const host::ImageJobs& images, const ImageJob& job) {
@@ -183,7 +181,7 @@ Task<void> stream_events(Call call, ImageJobPtr job) {
   while (sent && !host::is_over(job->status) && !call.exchange.client_gone().is_set()) {
     if (job->progress && job->progress != told) {
       told = job->progress;
-      sent = co_await call.exchange.write(progress_event(*job));
+      sent = co_await call.exchange.write(progress_event(*told));
       continue;  // it may have changed meanwhile
     }
     std::vector<Event*> events = {&job->changed, &call.exchange.client_gone()};

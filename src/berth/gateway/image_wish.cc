@@ -18,9 +18,9 @@ namespace {
 namespace json = boost::json;
 
 /// Those of OpenAI's POST /v1/images/generations beside `prompt`.
-constexpr auto kOpenAi = std::to_array<std::string_view>(
-    {"model", "n", "size", "response_format", "output_format", "quality", "style", "background",
-     "stream", "user"});
+constexpr auto kOpenAi =
+    std::to_array<std::string_view>({"model", "n", "size", "response_format", "output_format",
+                                     "quality", "style", "background", "stream", "user"});
 
 // Source: stable-diffusion.cpp 97d2990, `limits` of /sdcpp/v1/capabilities, and what
 // examples/common/common.cpp clamps in silence.
@@ -48,8 +48,7 @@ Result<std::int64_t> whole(std::string_view member, const json::value& value, st
   if (value.is_int64() && value.get_int64() >= min && value.get_int64() <= max) {
     return value.get_int64();
   }
-  return fail(
-      wrong(member, value, fmt::format("a whole number from {} to {}", min, max)).error());
+  return fail(wrong(member, value, fmt::format("a whole number from {} to {}", min, max)).error());
 }
 
 Status read_number(std::string_view member, const json::value& value, std::int64_t min,
@@ -166,9 +165,8 @@ Result<json::object> object_in(std::string_view body) {
 
 bool is_openai_picture(std::string_view body) {
   const auto object = object_in(body);
-  return object && std::any_of(kOpenAi.begin(), kOpenAi.end(), [&](std::string_view member) {
-           return object->contains(member);
-         });
+  return object && std::any_of(kOpenAi.begin(), kOpenAi.end(),
+                               [&](std::string_view member) { return object->contains(member); });
 }
 
 Result<host::ImageWish> image_wish(std::string_view body) {

@@ -72,9 +72,8 @@ http::Response health_reply(const Call& call) {
   const core::Server& server = call.host().state().server(*call.fixed);
   const bool busy = !server.running.empty();
   const bool works = busy && server.state == core::ServerState::ready;
-  boost::json::object object{{"status", "ok"},
-                             {"busy", busy},
-                             {"backend", works ? "busy" : host::name(server.state)}};
+  boost::json::object object{
+      {"status", "ok"}, {"busy", busy}, {"backend", works ? "busy" : host::name(server.state)}};
   return json_reply(boost::json::serialize(object));
 }
 

@@ -92,7 +92,8 @@ constexpr std::array kRoutes{
     owned("/api/v1/shutdown", Act::shut_down),
 };
 
-/// Returns what stands for `{name}` or `{id}`, "" for a path without one; nothing if the path is another.
+/// Returns what stands for `{name}` or `{id}`, "" for a path without one; nothing if the path is
+/// another.
 std::optional<std::string_view> fit(const Route& route, std::string_view path) {
   const std::size_t at = route.path.find('{');
   if (at == std::string_view::npos) {

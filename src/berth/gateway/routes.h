@@ -85,9 +85,7 @@ struct Route {
   ModelAt model = ModelAt::none;
   ErrorForm errors = ErrorForm::openai;
 
-  [[nodiscard]] constexpr bool is_job() const {
-    return act == Act::relay || act == Act::draw;
-  }
+  [[nodiscard]] constexpr bool is_job() const { return act == Act::relay || act == Act::draw; }
 };
 
 /// Returns the whole table.

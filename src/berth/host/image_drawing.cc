@@ -108,8 +108,7 @@ Task<void> ImageJobs::run(ImageJobs* self, EntryPtr entry, std::unique_ptr<Job> 
 ImageStatus ImageJobs::status_after(const std::optional<Error>& error, const Entry& entry) {
   if (!error) return ImageStatus::complete;
   if (entry.cancel_asked.is_set()) return ImageStatus::cancelled;
-  const bool lost =
-      error->code == ErrorCode::not_found || error->code == ErrorCode::server_gone;
+  const bool lost = error->code == ErrorCode::not_found || error->code == ErrorCode::server_gone;
   const bool is_interrupted = error->code == ErrorCode::shutting_down || (lost && entry.adopted);
   return is_interrupted ? ImageStatus::interrupted : ImageStatus::error;
 }
@@ -143,8 +142,8 @@ Task<ImageJobs::Outcome> ImageJobs::draw(EntryPtr entry, Job& job) {
 }
 
 Task<Result<http::Response>> ImageJobs::ask(Job& job, http::Request request) {
-  Result<http::Response> reply = co_await http::fetch(executor_, job.adapter().endpoint(),
-                                                      std::move(request), kAskLimit);
+  Result<http::Response> reply =
+      co_await http::fetch(executor_, job.adapter().endpoint(), std::move(request), kAskLimit);
   co_return reply;
 }
 

@@ -101,8 +101,8 @@ Task<Status> ImageJobs::cancel(ImageJobPtr job, Event& gone) {
     co_await wait_any(std::move(events));
   }
   if (!is_over(entry->status) || entry->status == ImageStatus::cancelled) co_return Status{};
-  co_return fail(ErrorCode::conflict, fmt::format("image job {} is over already: {}", entry->id,
-                                                  name(entry->status)));
+  co_return fail(ErrorCode::conflict,
+                 fmt::format("image job {} is over already: {}", entry->id, name(entry->status)));
 }
 
 std::string ImageJobs::path_of(const std::string& file) const {
@@ -191,8 +191,8 @@ void ImageJobs::drop_files(Entry& entry) {
 void ImageJobs::expire(const EntryPtr& entry, std::string why) {
   if (entry->status != ImageStatus::complete) return;
   drop_files(*entry);
-  entry->error = Error{ErrorCode::expired, fmt::format("the pictures of image job {} are gone: {}",
-                                                       entry->id, why)};
+  entry->error = Error{ErrorCode::expired,
+                       fmt::format("the pictures of image job {} are gone: {}", entry->id, why)};
   set_status(*entry, ImageStatus::expired);
   note(entry);
 }
@@ -237,8 +237,8 @@ void ImageJobs::bound_results() {
 }
 
 void ImageJobs::bound_records() {
-  const std::vector<EntryPtr> over = by_age(
-      [](ImageStatus status) { return is_over(status) && status != ImageStatus::complete; });
+  const std::vector<EntryPtr> over =
+      by_age([](ImageStatus status) { return is_over(status) && status != ImageStatus::complete; });
   const std::int64_t oldest = wall_now().unix_ms - kRecordAgeMs;
   std::size_t count = over.size();
   for (const EntryPtr& each : over) {

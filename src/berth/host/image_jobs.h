@@ -20,7 +20,8 @@
 
 namespace berth::host {
 
-/// Do not change the names; they are stored and answered. The pictures of an `expired` one are gone.
+/// Do not change the names; they are stored and answered. The pictures of an `expired` one are
+/// gone.
 enum class ImageStatus : std::uint8_t {
   pending,
   in_progress,
@@ -68,9 +69,9 @@ struct ImageJob {
 
 using ImageJobPtr = std::shared_ptr<ImageJob>;
 
-/// Every image job, from its arrival until nobody asks for it any more. Each is one job of the core,
-/// however many pictures it has. Rows in the store tell of them after a restart; prompts are in no
-/// row and no file.
+/// Every image job, from its arrival until nobody asks for it any more. Each is one job of the
+/// core, however many pictures it has. Rows in the store tell of them after a restart; prompts are
+/// in no row and no file.
 ///
 /// Ownership: it outlives its coroutines or ends with the loop.
 /// Threads: the strand.

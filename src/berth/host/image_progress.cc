@@ -24,8 +24,9 @@ std::int32_t percentage_of(const servers::Progress& said) {
   return share(kLoading, said);
 }
 
-void raise(ImageProgress& progress, std::int32_t of_picture) {
-  const std::int32_t all = ((progress.image - 1) * 100 + of_picture) / progress.images;
+/// `done` pictures and a part of the next one.
+void raise(ImageProgress& progress, std::int32_t done, std::int32_t of_next) {
+  const std::int32_t all = (done * 100 + of_next) / progress.images;
   progress.percentage = std::max(progress.percentage, std::min(all, kMostBeforeTheEnd));
 }
 
@@ -39,12 +40,12 @@ void advance(ImageProgress& progress, const servers::Progress& said) {
   progress.stage = said.stage;
   progress.step = said.step;
   progress.steps = said.steps;
-  raise(progress, percentage_of(said));
+  raise(progress, progress.image - 1, percentage_of(said));
 }
 
 void advance_to(ImageProgress& progress, std::int32_t done) {
   progress.image = std::clamp(done + 1, progress.image, std::max(progress.image, progress.images));
-  raise(progress, 0);
+  raise(progress, done, 0);
 }
 
 }  // namespace berth::host

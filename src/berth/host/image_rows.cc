@@ -35,7 +35,8 @@ std::string pictures_json(const std::vector<KeptPicture>& pictures) {
 /// Throws what Boost.JSON throws where the text is not what pictures_json() writes.
 std::vector<KeptPicture> pictures_in(const std::string& text) {
   std::vector<KeptPicture> pictures;
-  for (const json::value& each : json::parse(text).as_array()) {
+  const json::value list = json::parse(text);
+  for (const json::value& each : list.as_array()) {
     const json::object& object = each.as_object();
     pictures.push_back({.file = std::string(object.at("file").as_string()),
                         .bytes = object.at("bytes").as_int64(),

@@ -20,10 +20,10 @@ constexpr std::size_t kQuotedMax = 200;
 
 /// Those of sampling in stable-diffusion.cpp 97d2990.
 constexpr auto kSamplers = std::to_array<std::string_view>(
-    {"euler",          "euler_a",  "heun",    "dpm2",          "dpm++2s_a",
-     "dpm++2m",        "dpm++2mv2", "ipndm",  "ipndm_v",       "lcm",
-     "ddim_trailing",  "tcd",      "res_multistep", "res_2s",  "er_sde",
-     "euler_cfg_pp",   "euler_a_cfg_pp", "euler_ge", "dpm++2m_sde", "dpm++2m_sde_bt", "lms"});
+    {"euler",         "euler_a",        "heun",    "dpm2",         "dpm++2s_a",      "dpm++2m",
+     "dpm++2mv2",     "ipndm",          "ipndm_v", "lcm",          "ddim_trailing",  "tcd",
+     "res_multistep", "res_2s",         "er_sde",  "euler_cfg_pp", "euler_a_cfg_pp", "euler_ge",
+     "dpm++2m_sde",   "dpm++2m_sde_bt", "lms"});
 
 Error broken_reply(const http::Response& reply) {
   return {ErrorCode::upstream, fmt::format("sd-server answered {}: {}", reply.status,
@@ -52,7 +52,11 @@ std::span<const std::string_view> sd_samplers() {
 }
 
 http::Request draw_request(const PictureWish& wish, std::int64_t seed) {
-  json::object body{{"prompt", wish.prompt}, {"seed", seed}, {"batch_count", 1},
+  // Pictures are kept on the disk, where no prompt is.
+  json::object body{{"embed_image_metadata", false},
+                    {"prompt", wish.prompt},
+                    {"seed", seed},
+                    {"batch_count", 1},
                     {"output_format", "png"}};
   if (!wish.negative_prompt.empty()) body["negative_prompt"] = wish.negative_prompt;
   if (wish.width) body["width"] = *wish.width;
@@ -106,8 +110,8 @@ Result<PictureState> state_of(const http::Response& reply) {
     if (!png || png->empty()) return fail(broken_reply(reply));
     state.png = std::move(*png);
   } else if (reply.status == 200 && (status == "failed" || status == "cancelled")) {
-    state.error = Error{ErrorCode::upstream, fmt::format("the picture failed: {}",
-                                                         text_at(*value, "/error/message"))};
+    state.error = Error{ErrorCode::upstream,
+                        fmt::format("the picture failed: {}", text_at(*value, "/error/message"))};
   } else {
     return fail(broken_reply(reply));
   }

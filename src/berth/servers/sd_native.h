@@ -40,8 +40,8 @@ http::Request cancel_request(std::string_view id);
 /// How a picture stands.
 struct PictureState {
   bool is_over = false;
-  std::string png;                 ///< the file; "" if it has not ended well
-  std::optional<Error> error;      ///< it ended badly
+  std::string png;             ///< the file; "" if it has not ended well
+  std::optional<Error> error;  ///< it ended badly
 };
 
 /// Returns what the answer to look_request() says.

@@ -302,8 +302,8 @@ Status Store::write(std::span<const Change> changes) {
 }
 
 Status Store::write_one(const Change& change, std::int64_t now_unix_ms) {
-  constexpr std::string_view kSql[] = {kPut, kPutHold, kEndHold, kPutFootprint, kForgetFootprints,
-                                      kPutImageJob, kForgetImageJob};
+  constexpr std::string_view kSql[] = {
+      kPut, kPutHold, kEndHold, kPutFootprint, kForgetFootprints, kPutImageJob, kForgetImageJob};
   static_assert(std::size(kSql) == std::variant_size_v<Change>);
   Result<Statement> put = database_->prepare(kSql[change.index()]);
   if (!put) return fail(put.error());

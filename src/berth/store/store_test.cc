@@ -117,7 +117,7 @@ TEST_F(StoreTest, FootprintsOfAnEarlierSchemaAreKept) {
   execute(
       "DROP TABLE footprint; CREATE TABLE footprint (key TEXT, pool TEXT, bytes INTEGER, server "
       "TEXT, updated_unix_ms INTEGER) STRICT; INSERT INTO footprint VALUES ('m', 'ram (measured)', "
-      "300, 'chat', 1); PRAGMA user_version = 3");
+      "300, 'chat', 1); DROP TABLE image_job; PRAGMA user_version = 3");
   const FootprintRow kept{
       .key = "m", .pool = "ram", .stage = Stage::work, .bytes = 300, .server = "chat"};
   EXPECT_THAT(open().footprints().value(), ElementsAre(kept));
@@ -302,6 +302,32 @@ TEST(StoredNames, AreTheOnesThatDatabasesHold) {
   EXPECT_EQ(stored_name(Wanted::off), "off");
   EXPECT_EQ(stored_name(After::restore), "restore");
   EXPECT_EQ(stored_name(After::on_request), "on_request");
+}
+
+TEST_F(StoreTest, ImageJobsSurviveReopeningUntilTheyAreForgotten) {
+  const ImageJobRow older{.id = "gen_1_b",
+                          .server = "image",
+                          .status = "in_progress",
+                          .created_unix_ms = 1'700'000'000'001,
+                          .updated_unix_ms = 1'700'000'000'002,
+                          .generation = 3,
+                          .at_server = "job_1 job_2",
+                          .seed = 9'007'199'254'740'976,
+                          .count = 2,
+                          .pictures = R"([{"file":"a.png"}])",
+                          .time_taken_ms = 0,
+                          .error_code = "",
+                          .error_message = ""};
+  ImageJobRow newer = older;
+  newer.id = "gen_2_a";
+  newer.created_unix_ms += 1;
+  newer.error_code = "upstream";
+  ASSERT_TRUE(open().put(std::vector<Change>{newer, older}));
+  EXPECT_THAT(open().image_jobs().value(), ElementsAre(older, newer));
+
+  ASSERT_TRUE(open().put(std::vector<Change>{ImageJobForgotten{"gen_1_b"}}));
+
+  EXPECT_THAT(open().image_jobs().value(), ElementsAre(newer));
 }
 
 // Golden: the text of one stored row, as other programs and later versions find it.
