@@ -110,6 +110,14 @@ class Stream(threading.Thread):
         """The client goes away."""
         self.sock.shutdown(socket.SHUT_RDWR)
 
+    def leave_if_there(self):
+        """The same, wherever it is: it may not be connected yet, or have its answer already."""
+        wait_for("it has asked", lambda: self.sock or self.ended_at)
+        try:
+            self.leave()
+        except OSError:
+            pass
+
     def bytes(self):
         return b"".join(piece for _, piece in self.pieces)
 

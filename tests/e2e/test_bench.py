@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """bench/swap_lag measures whole cycles: every phase is there, and together they are the cycle.
-bench/starvation has both sides under the same load.
+bench/starvation has both sides under the same load; bench/clients answers every client.
 
 No number of speed decides here.
 """
@@ -79,6 +79,15 @@ class SwapLag(unittest.TestCase):
         for label in labels:
             self.assertRegex(text, rf"(?m)^  {re.escape(label)} .*\d")
         self.assertLessEqual(max(map(len, text.splitlines())), WIDTH)
+
+
+class Clients(unittest.TestCase):
+    def test_both_sides_answer_every_client_and_health_meanwhile(self):
+        found = json.loads(bench("clients", "--clients", "20", "--json").stdout)
+        self.assertEqual(["Berth", "llama-server alone"], [side["side"] for side in found["sides"]])
+        for side in found["sides"]:
+            self.assertEqual((20, 0, 0), (side["answered"], side["failed"], side["files_left"]), side)
+            self.assertGreater(side["health_asked"], 0)
 
 
 class Starvation(unittest.TestCase):
