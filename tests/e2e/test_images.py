@@ -240,7 +240,9 @@ class OneJob(ImageTest):
 class Cancelled(ImageTest):
     def test_a_queued_one_is_withdrawn(self):
         berth = self.fast(**SLOW)
-        first, second = self.take_on(berth), self.take_on(berth)
+        first = self.take_on(berth)
+        self.wait(berth, first, "in_progress")
+        second = self.take_on(berth)
         self.assertEqual((200, {"id": second, "status": "cancelled"}),
                          ((reply := self.cancel(berth, second)).status, reply.json()))
         self.assertEqual("cancelled", self.status(berth, second))

@@ -49,8 +49,8 @@ Plan plan_beside(const State& state, ServerId newcomer);
 /// home order that have been idle for `linger`.
 Plan plan_return(const State& state, ServerId newcomer, Instant now);
 
-/// Returns who keeps a server that is wanted out for as long as nobody asks for it: servers that are
-/// wanted, too, and stand before it in the home order. Empty: it may come by itself.
+/// Returns who keeps a server that is wanted out for as long as nobody asks for it: servers that
+/// are wanted, too, and stand before it in the home order. Empty: it may come by itself.
 std::vector<ServerId> keepers_at_home(const State& state, ServerId id);
 
 /// Returns when an idle server may be put out by an unasked return of `newcomer`.

@@ -187,11 +187,12 @@ std::optional<Error> HostImpl::error_if_kept_out(ServerId id) const {
   std::string names;
   for (const ServerId keeper : keepers)
     names += fmt::format("{}\"{}\"", names.empty() ? "" : ", ", server_name(keeper));
-  return Error{ErrorCode::conflict,
-               fmt::format("\"{0}\" is wanted from now on, but does not fit beside {1}, which is "
-                           "wanted, too, and comes first; it is loaded when a request for it comes, "
-                           "or after `berth stop` of the others",
-                           server.config.name, names)};
+  return Error{
+      ErrorCode::conflict,
+      fmt::format("\"{0}\" is wanted from now on, but does not fit beside {1}, which is "
+                  "wanted, too, and comes first; it is loaded when a request for it comes, "
+                  "or after `berth stop` of the others",
+                  server.config.name, names)};
 }
 
 std::optional<ServerId> HostImpl::find(std::string_view name) const {

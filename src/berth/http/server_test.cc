@@ -173,7 +173,7 @@ Task<std::string> drip(Endpoint endpoint, std::string before, std::string after)
 }
 
 TEST_F(ServerTest, GivesUpOnABodyThatArrivesByteAfterByte) {
-  serve(answer_target_and_body, {.read_timeout = 50ms, .idle_timeout = 50ms, .rate_min = 1 << 20});
+  serve(answer_target_and_body, {.read_timeout = 50ms, .rate_min = 1 << 20, .idle_timeout = 50ms});
   const std::string head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n";
   EXPECT_THAT(run_on(loop_, drip(endpoint(), head, "")), StartsWith("HTTP/1.1 408 "));
 }
