@@ -71,7 +71,7 @@ TEST(ConfigErrors, NameUnknownKeysAndTheNearestKnownOne) {
                 "\"wanted\", \"drain_limit\", \"job_limit\", \"start_deadline\", "
                 "\"stop_deadline\", \"while_displaced\", \"fallback\", \"max_hold\", "
                 "\"binary\", "
-                "\"model\", \"threads\", \"weights\" or \"extra_args\""}});
+                "\"model\", \"threads\", \"cancel\", \"weights\" or \"extra_args\""}});
   expect_said(kPool + kChat + "[policy]\n",
               {{"aging = \"1s\"", R"(1: [policy] has no key "aging"; write "ageing")"}});
   expect_said(
