@@ -62,6 +62,16 @@ class EachNamedState(E2eTest):
         self.assertEqual([("chat", "resident"), ("chat", "absent"), ("image", "resident"),
                           ("image", "absent"), ("chat", "resident")], moves(berth))
 
+    def test_a_server_that_is_started_beside_one_that_comes_first_is_said_to_stay_out(self):
+        berth = self.berth().up()
+        berth.wait_state("chat", "ready")
+        said = berth.cli("start", "image", check=False)
+        self.assertNotEqual(0, said.returncode)
+        words = " ".join(said.stderr.split())
+        self.assertIn('"image" is wanted from now on, but does not fit beside "chat"', words)
+        self.assertEqual(("on", "absent"), tuple(berth.server("image")[k] for k in ("wanted", "state")))
+        self.assertEqual(200, berth.picture().status, "a request brings it")
+
     def folder(self):
         path = tempfile.mkdtemp(prefix="berth-")
         self.addCleanup(lambda: shutil.rmtree(path, ignore_errors=True))
