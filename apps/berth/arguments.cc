@@ -24,6 +24,7 @@ struct Arguments {
   int lines = 50;
   std::string journal;
   std::string model;
+  std::string key;
   SimulateOptions simulate;
   PlanOptions plan;
   ChatOptions chat;
@@ -221,6 +222,16 @@ void add_models(CLI::App& app, Arguments& arguments) {
   });
 }
 
+void add_config(CLI::App& app, Arguments& arguments) {
+  CLI::App* config = app.add_subcommand("config", "Check the configuration, or show its keys");
+  config->fallthrough()->require_subcommand(1);
+  add(*config, "check", "Say what is wrong with the configuration", arguments,
+      [&] { return config_check(arguments.common); });
+  CLI::App* keys = add(*config, "keys", "Show what it may hold", arguments,
+                       [&] { return config_keys(arguments.common, arguments.key); });
+  keys->add_option("key", arguments.key, "Only this one");
+}
+
 /// The first word that is no option: the command.
 std::string first_word(const std::vector<std::string>& words) {
   for (std::size_t i = 0; i < words.size(); ++i) {
@@ -271,6 +282,7 @@ int run_command_line(int count, const char* const* arguments_given) {
   add_lease(app, arguments);
   add_hold(app, arguments);
   add_models(app, arguments);
+  add_config(app, arguments);
   std::vector<std::string> words(arguments_given + 1, arguments_given + count);
   arguments.lease.command = take_command(words);
   arguments.hold.command = arguments.lease.command;

@@ -83,6 +83,9 @@ int chat(const Common& common, const ChatOptions& options);
 int image(const Common& common, const ImageOptions& options);
 int lease_run(const Common& common, const LeaseOptions& options);
 int lease_status(const Common& common);
+/// Of all keys if `word` is "", else of those with that name.
+int config_keys(const Common& common, const std::string& word);
+int config_check(const Common& common);
 int models_list(const Common& common);
 int models_show(const Common& common, const std::string& id);
 /// Of all servers if `server` is "".

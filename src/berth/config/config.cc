@@ -18,6 +18,8 @@ namespace {
 /// Far more than any configuration; a model or a log that is named by mistake is not read.
 constexpr std::size_t kFileBytesMax = std::size_t{1} << 20;
 
+constexpr std::string_view kDefaultState = "~/.local/state/berth";
+
 std::optional<std::string> variable(const char* name) {
   const char* value = std::getenv(name);
   if (value == nullptr || *value == '\0') return std::nullopt;
@@ -32,7 +34,7 @@ void find_state(const Node::Table& root, const Environment& environment, Reading
     return;
   }
   if (find(root, "state") != nullptr) return;
-  if (auto full = reading.paths.resolve("~/.local/state/berth")) {
+  if (auto full = reading.paths.resolve(kDefaultState)) {
     state = std::move(*full);
   } else {
     reading.problems.add({},
@@ -42,19 +44,7 @@ void find_state(const Node::Table& root, const Environment& environment, Reading
 }
 
 void read_root(const Node::Table& root, const Environment& environment, Reading& reading) {
-  Config& config = reading.config;
-  // Pools come before servers, whose memory names them; listen before the servers' ports.
-  const auto section = [&reading](void (*read)(const Entry&, Reading&)) {
-    return [&reading, read](const Entry& entry, Problems&) { read(entry, reading); };
-  };
-  read_section({"the file", {}, root},
-               {{"listen", address(config.listen)},
-                {"state", path(config.state_dir, reading.paths)},
-                {"pool", section(read_pools), "a section [pool.ram]"},
-                {"server", section(read_servers), "a section [server.chat]"},
-                {"models", section(read_models)},
-                {"policy", section(read_policy)}},
-               reading.problems);
+  read_section({"the file", {}, root}, root_keys(reading), reading.problems);
   find_state(root, environment, reading);
   const Entry* servers = find(root, "server");
   const auto* table = servers == nullptr ? nullptr : servers->node.as<Node::Table>();
@@ -62,6 +52,31 @@ void read_root(const Node::Table& root, const Environment& environment, Reading&
 }
 
 }  // namespace
+
+std::vector<Key> root_keys(Reading& reading) {
+  Config& config = reading.config;
+  // Pools come before servers, whose memory names them; listen before the servers' ports.
+  const auto section = [&reading](const char* type, void (*read)(const Entry&, Reading&)) {
+    return Reader{[&reading, read](const Entry& entry, Problems&) { read(entry, reading); }, type};
+  };
+  return {
+      {"listen", address(config.listen),
+       "IP address and port of the one address for all clients; port 0: any free port. The front "
+       "ports of the servers use the same IP address. If it is not loopback, every request needs "
+       "the token of `<state>/token`"},
+      {"state",
+       falling_back(fmt::format("\"{}\"", kDefaultState), path(config.state_dir, reading.paths)),
+       "where Berth keeps its database, sockets, logs and saved states; mode 0700. The variable "
+       "BERTH_STATE goes before it"},
+      {"pool", section("sections", read_pools), "the memories, one `[pool.<name>]` each",
+       "a section [pool.ram]"},
+      {"server", section("sections", read_servers),
+       "the servers, one `[server.<name>]` each. Their order is the last word of the home order",
+       "a section [server.chat]"},
+      {"models", section("section", read_models), "where models are, for `berth models`"},
+      {"policy", section("section", read_policy), "how to decide; every key has a default"},
+  };
+}
 
 Environment Environment::of_process() {
   return {.home = variable("HOME"), .state = variable("BERTH_STATE")};

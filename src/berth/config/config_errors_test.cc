@@ -343,9 +343,8 @@ TEST(ConfigErrors, RefuseToSayTwiceWhereTheWeightsAre) {
                   "\", which says where they are, too; leave one of them out");
     EXPECT_EQ(said(kPool + kImage + "extra_args = [\"" + argument + "\"]\n"), "");
   }
-  expect_said(kPool + kImage,
-              {{"weights = \"disk\"",
-                "11: weights is \"disk\"; write \"resident\" or \"on_demand\""}});
+  expect_said(kPool + kImage, {{"weights = \"disk\"",
+                                "11: weights is \"disk\"; write \"resident\" or \"on_demand\""}});
 }
 
 TEST(ConfigErrors, RefuseEveryArgumentOfTheList) {

@@ -71,6 +71,17 @@ std::optional<Duration> length(const Entry& entry, Duration min, Problems& probl
   return std::nullopt;
 }
 
+/// The length as the file has it: "30s", exactly.
+std::string written(Duration length) {
+  const auto in = [length](Duration unit, std::string_view name) {
+    return length.count() % unit.count() == 0 ? fmt::format("\"{}{}\"", length / unit, name) : "";
+  };
+  for (const auto& text : {in(1h, "h"), in(1min, "min"), in(1s, "s")}) {
+    if (!text.empty() && length > Duration{0}) return text;
+  }
+  return fmt::format("\"{}ms\"", length / 1ms);
+}
+
 /// Returns the text, or adds a problem and returns nothing.
 std::optional<std::string> resolved(const Entry& entry, const Paths& paths, Problems& problems) {
   const auto* text = entry.node.as<std::string>();
@@ -143,24 +154,31 @@ std::optional<std::int64_t> whole_number(const Entry& entry, Range range, Proble
   return std::nullopt;
 }
 
+Reader falling_back(std::string fallback, Reader reader) {
+  reader.fallback = std::move(fallback);
+  return reader;
+}
+
 Reader boolean(bool& out) {
-  return [&out](const Entry& entry, Problems& problems) {
+  auto fill = [&out](const Entry& entry, Problems& problems) {
     if (const auto* value = entry.node.as<bool>()) {
       out = *value;
     } else {
       add_mismatch(entry, "true or false, without quotes", problems);
     }
   };
+  return {std::move(fill), "true or false", out ? "true" : "false"};
 }
 
 Reader bytes(Bytes& out, Bytes min) {
-  return [&out, min](const Entry& entry, Problems& problems) {
+  auto fill = [&out, min](const Entry& entry, Problems& problems) {
     if (const auto read = amount(entry, min, problems)) out = *read;
   };
+  return {std::move(fill), "amount", fmt::format("{}", out.count)};
 }
 
 Reader whole_mebibytes(Bytes& out) {
-  return [&out](const Entry& entry, Problems& problems) {
+  auto fill = [&out](const Entry& entry, Problems& problems) {
     const auto read = amount(entry, Bytes{0}, problems);
     if (!read) return;
     if (read->count % (1_MiB).count == 0) {
@@ -169,32 +187,36 @@ Reader whole_mebibytes(Bytes& out) {
       add_mismatch(entry, "a whole number of MiB, for example \"512MiB\"", problems);
     }
   };
+  return {std::move(fill), "amount, whole MiB", fmt::format("{}", out.count)};
 }
 
 Reader duration(Duration& out, Duration min) {
-  return [&out, min](const Entry& entry, Problems& problems) {
+  auto fill = [&out, min](const Entry& entry, Problems& problems) {
     if (const auto read = length(entry, min, problems)) out = *read;
   };
+  return {std::move(fill), "time", written(out)};
 }
 
 Reader duration_or_none(std::optional<Duration>& out) {
-  return [&out](const Entry& entry, Problems& problems) {
+  auto fill = [&out](const Entry& entry, Problems& problems) {
     if (const auto* text = entry.node.as<std::string>(); text != nullptr && *text == "none") {
       out = std::nullopt;
     } else if (const auto read = length(entry, Duration{0}, problems)) {
       out = read;
     }
   };
+  return {std::move(fill), "time or \"none\"", out ? written(*out) : "\"none\""};
 }
 
 Reader path(std::string& out, const Paths& paths) {
-  return [&out, &paths](const Entry& entry, Problems& problems) {
+  auto fill = [&out, &paths](const Entry& entry, Problems& problems) {
     if (auto full = resolved(entry, paths, problems)) out = std::move(*full);
   };
+  return {std::move(fill), "path"};
 }
 
 Reader paths(std::vector<std::string>& out, const Paths& paths) {
-  return [&out, &paths](const Entry& entry, Problems& problems) {
+  auto fill = [&out, &paths](const Entry& entry, Problems& problems) {
     const auto* list = entry.node.as<Node::Array>();
     if (list == nullptr) {
       return add_mismatch(entry, R"(a list of paths, for example ["~/models"])", problems);
@@ -205,10 +227,11 @@ Reader paths(std::vector<std::string>& out, const Paths& paths) {
       }
     }
   };
+  return {std::move(fill), "list of paths", "[]"};
 }
 
 Reader program(std::optional<std::string>& out, const Paths& paths) {
-  return [&out, &paths](const Entry& entry, Problems& problems) {
+  auto fill = [&out, &paths](const Entry& entry, Problems& problems) {
     const auto* text = entry.node.as<std::string>();
     const bool is_bare = text != nullptr && !text->empty() && *text != "~" &&
                          text->find('/') == std::string::npos &&
@@ -219,10 +242,12 @@ Reader program(std::optional<std::string>& out, const Paths& paths) {
       out = std::move(*full);
     }
   };
+  return {std::move(fill), "path, or name in PATH"};
 }
 
-Reader one_of(std::optional<std::string>& out, std::span<const std::string_view> names) {
-  return [&out, names](const Entry& entry, Problems& problems) {
+Reader one_of(std::optional<std::string>& out, std::span<const std::string_view> names,
+              std::string_view fallback) {
+  auto fill = [&out, names](const Entry& entry, Problems& problems) {
     const auto* text = entry.node.as<std::string>();
     if (text != nullptr && std::find(names.begin(), names.end(), *text) != names.end()) {
       out = *text;
@@ -230,10 +255,12 @@ Reader one_of(std::optional<std::string>& out, std::span<const std::string_view>
       add_mismatch(entry, alternatives(names), problems);
     }
   };
+  return {std::move(fill), alternatives(names),
+          fallback.empty() ? "" : fmt::format("\"{}\"", fallback)};
 }
 
 Reader arguments(std::vector<std::string>& out, std::span<const RefusedArgument> refused) {
-  return [&out, refused](const Entry& entry, Problems& problems) {
+  auto fill = [&out, refused](const Entry& entry, Problems& problems) {
     const auto* list = entry.node.as<Node::Array>();
     if (list == nullptr) {
       return add_mismatch(entry, R"(a list of strings, for example ["--verbose"])", problems);
@@ -251,6 +278,7 @@ Reader arguments(std::vector<std::string>& out, std::span<const RefusedArgument>
       }
     }
   };
+  return {std::move(fill), "list of text", "[]"};
 }
 
 }  // namespace berth::config

@@ -24,11 +24,18 @@ namespace berth::config {
 
 /// Reads the entry's value into the place that the reader was made for, or adds a problem.
 /// Ownership: a reader holds references; it lives no longer than the struct that it fills.
-using Reader = std::function<void(const Entry&, Problems&)>;
+struct Reader {
+  std::function<void(const Entry&, Problems&)> read;
+  std::string type;           ///< what may be written, for a person: "1 to 1000", "time"
+  std::string fallback = {};  ///< what holds where nothing is written, as in the file; "" = none
+
+  void operator()(const Entry& entry, Problems& problems) const { read(entry, problems); }
+};
 
 struct Key {
   std::string_view name;
   Reader read;
+  std::string_view meaning;       ///< a sentence for the reference
   std::string_view example = {};  ///< the key must be there; what to write if it is not
 };
 
@@ -75,16 +82,25 @@ std::optional<std::int64_t> whole_number(const Entry& entry, Range range, Proble
 /// `out`: an integer or an optional one.
 template <class Number>
 Reader whole(Number& out, Range range) {
-  return [&out, range](const Entry& entry, Problems& problems) {
+  constexpr bool kIsOptional = requires {
+    typename Number::value_type;
+  };
+  auto fill = [&out, range](const Entry& entry, Problems& problems) {
     if (const auto number = whole_number(entry, range, problems)) {
-      if constexpr (requires { typename Number::value_type; }) {
+      if constexpr (kIsOptional) {
         out = static_cast<typename Number::value_type>(*number);
       } else {
         out = static_cast<Number>(*number);
       }
     }
   };
+  Reader reader{std::move(fill), fmt::format("{} to {}", range.min, range.max)};
+  if constexpr (!kIsOptional) reader.fallback = fmt::format("{}", out);
+  return reader;
 }
+
+/// The reader, told of with another fallback: one that depends on more than its own place.
+Reader falling_back(std::string fallback, Reader reader);
 
 Reader boolean(bool& out);
 /// An amount of memory: "300MiB" or a number of bytes.
@@ -100,7 +116,9 @@ Reader path(std::string& out, const Paths& paths);
 Reader paths(std::vector<std::string>& out, const Paths& paths);
 /// A program: a path, made absolute, or a bare name, kept as it is.
 Reader program(std::optional<std::string>& out, const Paths& paths);
-Reader one_of(std::optional<std::string>& out, std::span<const std::string_view> names);
+/// One of the names; `fallback` is what holds where none is written.
+Reader one_of(std::optional<std::string>& out, std::span<const std::string_view> names,
+              std::string_view fallback = "");
 
 /// An argument that may not be passed through, and what to do instead.
 struct RefusedArgument {
@@ -121,17 +139,24 @@ struct Name {
 /// One of the names; `hint` is added to the message if another stands there.
 template <class Enum>
 Reader named(Enum& out, std::span<const Name<Enum>> names, std::string_view hint = "") {
-  return [&out, names, hint](const Entry& entry, Problems& problems) {
+  std::vector<std::string_view> known;
+  std::string fallback;
+  for (const Name<Enum>& candidate : names) {
+    known.push_back(candidate.name);
+    if (candidate.value == out) fallback = fmt::format("\"{}\"", candidate.name);
+  }
+  const std::string type = alternatives(known);
+  auto fill = [&out, names, wanted = type + std::string(hint)](const Entry& entry,
+                                                               Problems& problems) {
     const auto* text = entry.node.as<std::string>();
-    std::vector<std::string_view> known;
     for (const Name<Enum>& candidate : names) {
-      known.push_back(candidate.name);
       if (text == nullptr || *text != candidate.name) continue;
       out = candidate.value;
       return;
     }
-    add_mismatch(entry, alternatives(known) + std::string(hint), problems);
+    add_mismatch(entry, wanted, problems);
   };
+  return {std::move(fill), type, fallback};
 }
 
 }  // namespace berth::config

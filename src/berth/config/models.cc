@@ -6,7 +6,7 @@ namespace {
 
 /// `entries`: `{story = "models/story.gguf"}`.
 Reader entries(std::vector<NamedModel>& out, const Paths& paths) {
-  return [&out, &paths](const Entry& entry, Problems& problems) {
+  auto fill = [&out, &paths](const Entry& entry, Problems& problems) {
     const auto* table = entry.node.as<Node::Table>();
     if (table == nullptr) {
       return add_mismatch(entry, R"(names with paths, for example {story = "story.gguf"})",
@@ -24,17 +24,25 @@ Reader entries(std::vector<NamedModel>& out, const Paths& paths) {
       out.push_back({model.key, std::move(file)});
     }
   };
+  return {std::move(fill), "table"};
 }
 
 }  // namespace
 
+std::vector<Key> models_keys(ModelPlaces& places, const Paths& paths_from) {
+  return {
+      {"directories", paths(places.directories, paths_from),
+       "folders; every `.gguf` and `.safetensors` file in them and below them is a model. Its id "
+       "is its path in the folder without the extension"},
+      {"entries", entries(places.entries, paths_from),
+       R"(models with a name of their own: `{story = "models/story.gguf"}`)"},
+  };
+}
+
 void read_models(const Entry& models, Reading& reading) {
   const auto* table = models.node.as<Node::Table>();
   if (table == nullptr) return add_mismatch(models, "a section, [models]", reading.problems);
-  ModelPlaces& places = reading.config.models;
-  read_section({"[models]", models.at, *table},
-               {{"directories", paths(places.directories, reading.paths)},
-                {"entries", entries(places.entries, reading.paths)}},
+  read_section({"[models]", models.at, *table}, models_keys(reading.config.models, reading.paths),
                reading.problems);
 }
 

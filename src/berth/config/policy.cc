@@ -77,7 +77,7 @@ std::string text_of(const Node& node) {
 }
 
 Reader limit(core::Policy& out) {
-  return [&out](const Entry& entry, Problems& problems) {
+  auto fill = [&out](const Entry& entry, Problems& problems) {
     const auto read = fraction(text_of(entry.node));
     if (!read || read->numerator == 0 || read->numerator > read->denominator) {
       return add_mismatch(entry, "a fraction above 0 and up to 1, for example \"3/4\" or 0.75",
@@ -87,6 +87,10 @@ Reader limit(core::Policy& out) {
     out.limit_numerator = read->numerator / divisor;
     out.limit_denominator = read->denominator / divisor;
   };
+  return {std::move(fill), "fraction above 0, up to 1",
+          fmt::format("\"{}/{}\"; of preset \"measured\" {}", out.limit_numerator,
+                      out.limit_denominator,
+                      static_cast<double>(kMeasuredLimit) / static_cast<double>(kMeasuredLimitOf))};
 }
 
 bool is_ip_address(const std::string& host) {
@@ -111,27 +115,48 @@ std::optional<Address> parse_address(std::string_view text) {
 
 }  // namespace
 
+std::vector<Key> policy_keys(Config& config) {
+  core::Policy& out = config.core.policy;
+  return {
+      {"preset", named<Preset>(config.preset, kPresets),
+       "what memory is planned with. `seed`: `memory`, or size x 1.2; and beside it, within all of "
+       "the pool, the best that is known. `measured`: only the best that is known, in every pool "
+       "that a server uses. Best first: measured here, the model's header, the formula or "
+       "`memory`"},
+      {"limit", limit(out),
+       R"(`others + need + reserve <= limit x (capacity - foreign)`; compared exactly. Write "3/4" )"
+       "or 0.75"},
+      {"oversize", named<core::Oversize>(out.oversize, kOversize),
+       "what to do with a server that exceeds the limit of the empty machine: try it with "
+       "everything else out, or refuse"},
+      {"patience", whole(out.patience, kPatience),
+       "a turn lasts this many round trips while it has work and others wait"},
+      {"ageing", duration(out.ageing, kShortest), "a waiting job gains one class per this"},
+      {"linger_max", duration(out.linger_max, Duration{0}),
+       "an unasked return waits until those it puts out have been idle this long at most"},
+      {"release_deadline", duration(out.release_deadline, kShortest),
+       "how long freed memory may take to be seen free"},
+      {"swap_guess", duration(out.swap_guess, kShortest),
+       "how long a server that was never loaded here is thought to take"},
+      {"queue_max", whole(out.queue_max, kQueue), "waiting jobs per server; more are answered 429"},
+      {"max_hold", duration(config.max_hold, Duration{0}),
+       "`max_hold` of the servers that have none of their own"},
+      {"hold_grace", duration(config.hold_grace, kShortest),
+       "after a crash of Berth a hold goes on for so long without its owner, who comes back for it "
+       "(`berth hold` does by itself)"},
+      {"image_result_ttl", duration(config.image_result_ttl, kShortest),
+       "the pictures of an image job are kept for so long; then its id is answered 410"},
+      {"orphan_timeout", duration(config.orphan_timeout, kShortest),
+       "when Berth is gone for so long (it crashed and nobody brought it up again), its servers "
+       "are stopped. A server keeps the value with which it was started"},
+  };
+}
+
 void read_policy(const Entry& policy, Reading& reading) {
   const auto* table = policy.node.as<Node::Table>();
   if (table == nullptr) return add_mismatch(policy, "a section, [policy]", reading.problems);
   core::Policy& out = reading.config.core.policy;
-  read_section({"[policy]", policy.at, *table},
-               {
-                   {"preset", named<Preset>(reading.config.preset, kPresets)},
-                   {"limit", limit(out)},
-                   {"patience", whole(out.patience, kPatience)},
-                   {"ageing", duration(out.ageing, kShortest)},
-                   {"linger_max", duration(out.linger_max, Duration{0})},
-                   {"release_deadline", duration(out.release_deadline, kShortest)},
-                   {"oversize", named<core::Oversize>(out.oversize, kOversize)},
-                   {"queue_max", whole(out.queue_max, kQueue)},
-                   {"max_hold", duration(reading.config.max_hold, Duration{0})},
-                   {"hold_grace", duration(reading.config.hold_grace, kShortest)},
-                   {"image_result_ttl", duration(reading.config.image_result_ttl, kShortest)},
-                   {"orphan_timeout", duration(reading.config.orphan_timeout, kShortest)},
-                   {"swap_guess", duration(out.swap_guess, kShortest)},
-               },
-               reading.problems);
+  read_section({"[policy]", policy.at, *table}, policy_keys(reading.config), reading.problems);
   if (reading.config.preset == Preset::measured && find(*table, "limit") == nullptr) {
     out.limit_numerator = kMeasuredLimit;
     out.limit_denominator = kMeasuredLimitOf;
@@ -139,7 +164,7 @@ void read_policy(const Entry& policy, Reading& reading) {
 }
 
 Reader address(Address& out) {
-  return [&out](const Entry& entry, Problems& problems) {
+  auto fill = [&out](const Entry& entry, Problems& problems) {
     const auto* text = entry.node.as<std::string>();
     const auto read = text == nullptr ? std::nullopt : parse_address(*text);
     if (read) {
@@ -148,6 +173,7 @@ Reader address(Address& out) {
       add_mismatch(entry, R"(an IP address and a port, for example "127.0.0.1:8700")", problems);
     }
   };
+  return {std::move(fill), "text", fmt::format("\"{}:{}\"", out.host, out.port)};
 }
 
 }  // namespace berth::config

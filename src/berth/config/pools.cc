@@ -13,7 +13,7 @@ constexpr std::int64_t kDeviceMax = 63;
 
 /// A GPU: its place in the driver's order, or its UUID.
 Reader device(std::string& out) {
-  return [&out](const Entry& entry, Problems& problems) {
+  auto fill = [&out](const Entry& entry, Problems& problems) {
     const auto* number = entry.node.as<std::int64_t>();
     const auto* text = entry.node.as<std::string>();
     if (number != nullptr && *number >= 0 && *number <= kDeviceMax) {
@@ -25,6 +25,7 @@ Reader device(std::string& out) {
                    problems);
     }
   };
+  return {std::move(fill), fmt::format("0 to {}, or a UUID", kDeviceMax), out};
 }
 
 /// The machine says how much there is of a `device` or `host` pool, and only a `device` is one.
@@ -61,13 +62,8 @@ void read_pool(const Entry& entry, Reading& reading) {
     const Entry* kind = find(*table, "kind");
     const auto* name = kind == nullptr ? nullptr : kind->node.as<std::string>();
     const bool by_machine = name != nullptr && (*name == "device" || *name == "host");
-    read_section(
-        {fmt::format("[pool.{}]", entry.key), entry.at, *table},
-        {{"kind", named<core::PoolKind>(pool.kind, kKinds), R"(kind = "host")"},
-         {"capacity", bytes(pool.capacity, Bytes{1}), by_machine ? "" : R"(capacity = "16GiB")"},
-         {"device", device(options.device)},
-         {"reserve", bytes(pool.reserve, Bytes{0})}},
-        reading.problems);
+    read_section({fmt::format("[pool.{}]", entry.key), entry.at, *table},
+                 pool_keys(pool, options, by_machine), reading.problems);
     check_pool(pool, *table, reading.problems);
   }
   reading.config.core.pools.push_back(pool);
@@ -90,6 +86,22 @@ void check_host_pools(const Node::Table& table, Reading& reading) {
 }
 
 }  // namespace
+
+std::vector<Key> pool_keys(core::PoolConfig& pool, PoolOptions& options, bool by_machine) {
+  return {
+      {"kind", named<core::PoolKind>(pool.kind, kKinds), "where its numbers come from, see below",
+       R"(kind = "host")"},
+      {"capacity", falling_back("", bytes(pool.capacity, Bytes{1})),
+       "what Berth may plan with; must be there for kind `capped`. Of the other kinds it is read "
+       "from the machine, and the key is refused",
+       by_machine ? "" : R"(capacity = "16GiB")"},
+      {"device", device(options.device),
+       "of kind `device`: which GPU, by its place in the driver's order or as `nvidia-smi -L` "
+       "names it"},
+      {"reserve", bytes(pool.reserve, Bytes{0}),
+       "added to the need in every admission; less than the capacity"},
+  };
+}
 
 void read_pools(const Entry& pools, Reading& reading) {
   const auto* table = pools.node.as<Node::Table>();

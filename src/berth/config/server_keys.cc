@@ -80,7 +80,7 @@ constexpr auto kRefusedBySd = std::to_array<RefusedArgument>({
 
 /// A number of layers, or "all".
 Reader gpu_layers(std::optional<std::int32_t>& out) {
-  return [&out](const Entry& entry, Problems& problems) {
+  auto fill = [&out](const Entry& entry, Problems& problems) {
     const auto* number = entry.node.as<std::int64_t>();
     const auto* text = entry.node.as<std::string>();
     const bool is_all = (text != nullptr && *text == "all") || (number != nullptr && *number == -1);
@@ -93,25 +93,38 @@ Reader gpu_layers(std::optional<std::int32_t>& out) {
                    problems);
     }
   };
+  return {std::move(fill), fmt::format("0 to {}, \"all\" or -1", kLayers.max)};
 }
+
+constexpr std::string_view kExtraArgs =
+    "further arguments. Those that Berth sets itself are refused, with the key to use instead";
 
 std::vector<Key> llama_keys(ServerOptions& server, const Paths& paths) {
   LlamaOptions& llama = server.kind.emplace<LlamaOptions>();
   return {
-      {"binary", program(llama.binary, paths)},
-      {"model", path(llama.model, paths), R"(model = "SmolLM2.gguf")"},
-      {"context", whole(llama.context, kContext)},
-      {"parallel", whole(llama.parallel, kParallel)},
-      {"gpu_layers", gpu_layers(llama.gpu_layers)},
-      {"layers", whole(llama.layers, kLayers)},
-      {"threads", whole(llama.threads, kThreads)},
-      {"batch_size", whole(llama.batch_size, kBatch)},
-      {"flash_attention", one_of(llama.flash_attention, kFlashAttention)},
-      {"cache_type_k", one_of(llama.cache_type_k, kCacheTypes)},
-      {"cache_type_v", one_of(llama.cache_type_v, kCacheTypes)},
-      {"cache_ram", whole_mebibytes(llama.cache_ram)},
-      {"keep_kv", boolean(llama.keep_kv)},
-      {"extra_args", arguments(llama.extra_args, kRefusedByLlama)},
+      {"binary",
+       falling_back("BERTH_LLAMA_SERVER, else llama-server", program(llama.binary, paths)),
+       "the program"},
+      {"model", path(llama.model, paths), "GGUF file", R"(model = "SmolLM2.gguf")"},
+      {"context", whole(llama.context, kContext), "tokens over all slots together (`-c`)"},
+      {"parallel", whole(llama.parallel, kParallel), "slots: requests worked on at once (`-np`)"},
+      {"gpu_layers", gpu_layers(llama.gpu_layers),
+       "layers on the GPU (`-ngl`); where there is no GPU a warning says so"},
+      {"layers", falling_back("as the model's header says", whole(llama.layers, kLayers)),
+       "layers of the model, for the formula of `memory`. If the header does not say, all of it "
+       "counts as on the GPU"},
+      {"threads", whole(llama.threads, kThreads), "`-t`"},
+      {"batch_size", whole(llama.batch_size, kBatch), "tokens (`-b`)"},
+      {"flash_attention", one_of(llama.flash_attention, kFlashAttention), "`-fa`"},
+      {"cache_type_k", one_of(llama.cache_type_k, kCacheTypes), "type of cached keys (`-ctk`)"},
+      {"cache_type_v", one_of(llama.cache_type_v, kCacheTypes),
+       "type of cached values (`-ctv`); a quantised type needs flash attention"},
+      {"cache_ram", whole_mebibytes(llama.cache_ram),
+       "llama-server's prompt cache in RAM (`--cache-ram`), counted as part of the footprint's "
+       "formula"},
+      {"keep_kv", boolean(llama.keep_kv),
+       "save the conversations' KV cache before a stop and restore it after the start"},
+      {"extra_args", arguments(llama.extra_args, kRefusedByLlama), kExtraArgs},
   };
 }
 
@@ -135,22 +148,28 @@ void check_llama(const ServerOptions& server, const Section& section, Problems& 
 constexpr auto kWeights = std::to_array<std::string_view>({"resident", "on_demand"});
 
 Reader weights(bool& on_demand) {
-  return [&on_demand](const Entry& entry, Problems& problems) {
+  auto fill = [&on_demand](const Entry& entry, Problems& problems) {
     std::optional<std::string> word;
     one_of(word, kWeights)(entry, problems);
     on_demand = word == "on_demand";
   };
+  return {std::move(fill), alternatives(kWeights), R"("resident")"};
 }
 
 std::vector<Key> sd_keys(ServerOptions& server, const Paths& paths) {
   SdOptions& sd = server.kind.emplace<SdOptions>();
   return {
-      {"binary", program(sd.binary, paths)},
-      {"model", path(sd.model, paths), R"(model = "sd15.safetensors")"},
-      {"threads", whole(sd.threads, kThreads)},
-      {"cancel", one_of(sd.cancel, kCancel)},
-      {"weights", weights(sd.weights_on_demand)},
-      {"extra_args", arguments(sd.extra_args, kRefusedBySd)},
+      {"binary", falling_back("BERTH_SD_SERVER, else sd-server", program(sd.binary, paths)),
+       "the program (stable-diffusion.cpp)"},
+      {"model", path(sd.model, paths), "checkpoint", R"(model = "sd15.safetensors")"},
+      {"threads", whole(sd.threads, kThreads), "`-t`"},
+      {"cancel", one_of(sd.cancel, kCancel, kCancel.front()),
+       "sd-server cannot cancel a picture that it draws: await its end, or end the server (it "
+       "comes back when it is wanted)"},
+      {"weights", weights(sd.weights_on_demand),
+       "`on_demand`: they are read for each picture and given back after it "
+       "(`--params-backend disk`), see below"},
+      {"extra_args", arguments(sd.extra_args, kRefusedBySd), kExtraArgs},
   };
 }
 

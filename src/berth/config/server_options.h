@@ -40,7 +40,7 @@ struct SdOptions {
   std::string model;                  ///< absolute path of a checkpoint
   std::optional<std::int32_t> threads;
   std::optional<std::string> cancel;  ///< of a picture that is drawn: "await" its end, or "restart"
-  bool weights_on_demand = false;  ///< read for each picture and given back after it
+  bool weights_on_demand = false;     ///< read for each picture and given back after it
   std::vector<std::string> extra_args;
 
   bool operator==(const SdOptions&) const = default;

@@ -28,12 +28,6 @@ constexpr auto kWhileDisplaced =
                                          {"fallback", WhileDisplaced::fallback}});
 constexpr std::string_view kOffIsACommand = "; to keep a server off use \"berth stop\"";
 
-/// What one section gives, for the core and for the shell.
-struct Draft {
-  core::ServerConfig core;
-  ServerOptions options;
-};
-
 std::optional<PoolId> find_pool(std::string_view name, const std::vector<core::PoolConfig>& pools) {
   for (std::uint32_t i = 0; i < pools.size(); ++i) {
     if (pools[i].name == name) return PoolId{i};
@@ -66,8 +60,8 @@ void read_shares(const Node::Table& table, const std::vector<core::PoolConfig>& 
 constexpr Duration kPictureLimit = 30min;
 
 /// `memory`: an amount in the first pool, or a table of amounts by pool.
-Reader memory(Draft& draft, const std::vector<core::PoolConfig>& pools) {
-  return [&draft, &pools](const Entry& entry, Problems& problems) {
+Reader memory(ServerDraft& draft, const std::vector<core::PoolConfig>& pools) {
+  auto fill = [&draft, &pools](const Entry& entry, Problems& problems) {
     draft.options.memory_declared = true;
     core::Footprint& footprint = draft.core.footprint;
     const auto* table = entry.node.as<Node::Table>();
@@ -81,24 +75,20 @@ Reader memory(Draft& draft, const std::vector<core::PoolConfig>& pools) {
       bytes(footprint.shares.front().bytes, Bytes{1})(entry, problems);
     }
   };
+  return {std::move(fill), "amount, or table", "file size x 1.2"};
 }
 
-std::vector<Key> common_keys(Draft& draft, const std::vector<core::PoolConfig>& pools) {
-  core::ServerConfig& core = draft.core;
-  return {
-      {"kind", [](const Entry&, Problems&) {}},  // was read first: it decides on the other keys
-      {"port", whole(draft.options.front_port, kPort)},
-      {"memory", memory(draft, pools)},
-      {"class", named<ServerClass>(core.job_class, kClasses)},
-      {"wanted", named<Wanted>(core.wanted, kWanted, kOffIsACommand)},
-      {"drain_limit", duration_or_none(core.drain_limit)},
-      {"job_limit", duration_or_none(core.job_limit)},
-      {"start_deadline", duration(core.start_deadline, kShortest)},
-      {"stop_deadline", duration(core.stop_deadline, kShortest)},
-      {"while_displaced", named<WhileDisplaced>(core.while_displaced, kWhileDisplaced)},
-      {"fallback", [](const Entry&, Problems&) {}},  // resolve_fallbacks(): it may come later
-      {"max_hold", duration_or_none(core.max_hold)},
-  };
+/// Its value is read elsewhere.
+Reader later(std::string type) {
+  return {[](const Entry&, Problems&) {}, std::move(type)};
+}
+
+/// Its value was read first, since it decides which other keys there are.
+Reader known_kind() {
+  std::vector<std::string_view> names;
+  for (const ServerKind& kind : server_kinds())
+    names.push_back(kind.name);
+  return later(alternatives(names));
 }
 
 /// Returns the section's kind, or adds a problem and returns null.
@@ -120,7 +110,7 @@ const ServerKind* read_kind(const Section& section, Problems& problems) {
 }
 
 /// Fills the draft. With an unknown kind nothing else can be judged.
-void read_server(const Section& section, Draft& draft, Reading& reading) {
+void read_server(const Section& section, ServerDraft& draft, Reading& reading) {
   const ServerKind* kind = read_kind(section, reading.problems);
   if (kind == nullptr) return;
   draft.core.job_class = kind->job_class;
@@ -156,6 +146,49 @@ void check_ports(const Node::Table& servers, Reading& reading) {
 
 }  // namespace
 
+std::vector<Key> common_keys(ServerDraft& draft, const std::vector<core::PoolConfig>& pools) {
+  core::ServerConfig& core = draft.core;
+  return {
+      {"kind", known_kind(), "which program it is; decides which other keys there are",
+       R"(kind = "llama-server")"},
+      {"port", whole(draft.options.front_port, kPort),
+       "front port: the port that clients of this server know. Berth listens there, also while the "
+       "server is displaced. 0: any free port; without the key there is none"},
+      {"memory", memory(draft, pools),
+       "its footprint: an amount in the first pool, or amounts by pool (`{ram = \"300MiB\"}`). The "
+       "default counts in the first `device` pool, if there is one and the server uses the GPU, "
+       "else in the first other one. It is the seed's formula: for an LLM on a GPU "
+       "`size x gpu_layers / layers x 1.2`; `cache_ram` is added"},
+      {"class", falling_back("by kind", named<ServerClass>(core.job_class, kClasses)),
+       "rank of its jobs when memory is short, best first: `chat` for llama-server, `image` for "
+       "sd-server"},
+      {"wanted", named<Wanted>(core.wanted, kWanted, kOffIsACommand),
+       "`on`: Berth keeps it resident and brings it back. `on_demand`: a request starts it. "
+       "`berth start` and `berth stop` go before it"},
+      {"drain_limit", duration_or_none(core.drain_limit),
+       "how long running chats may go on once their server must leave; then they are cut with an "
+       "error event. Only chats are ever cut by it"},
+      {"job_limit",
+       falling_back("\"30min\" for sd-server, else \"none\"", duration_or_none(core.job_limit)),
+       "a request that runs longer is cut"},
+      {"start_deadline", duration(core.start_deadline, kShortest),
+       "a start that takes longer has failed"},
+      {"stop_deadline", duration(core.stop_deadline, kShortest),
+       "a stop that takes longer has failed"},
+      {"while_displaced", named<WhileDisplaced>(core.while_displaced, kWhileDisplaced),
+       "what a new request gets while a rival keeps the server from it, see below. Requests that "
+       "wait already go on waiting"},
+      {"fallback", later("text"),
+       "with `while_displaced = \"fallback\"`: the server that answers instead, of the same kind "
+       "and class"},
+      {"max_hold", falling_back("that of the policy", duration_or_none(core.max_hold)),
+       "how long a request waits for the server before it is answered 504 `held_too_long`. If it "
+       "is certain when it comes that it would have to wait for longer (all times were measured "
+       "here before), it is answered 503 `not_in_time` at once, with Retry-After, and nothing "
+       "moves for it"},
+  };
+}
+
 void read_servers(const Entry& servers, Reading& reading) {
   const auto* table = servers.node.as<Node::Table>();
   if (table == nullptr || table->empty())
@@ -168,7 +201,7 @@ void read_servers(const Entry& servers, Reading& reading) {
                                        "a-z, 0-9, \"_\" and \"-\"",
                                        entry.key, kNameMax));
     }
-    Draft draft;
+    ServerDraft draft;
     draft.core.name = draft.options.name = entry.key;
     if (const auto* section = entry.node.as<Node::Table>()) {
       read_server({fmt::format("[server.{}]", entry.key), entry.at, *section}, draft, reading);

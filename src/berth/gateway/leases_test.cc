@@ -108,7 +108,7 @@ TEST_F(LeasesTest, ARevokedOneIsToldWhyAndItsConnectionEnds) {
 TEST_F(LeasesTest, WhatIsRefusedAtOnceIsAnOrdinaryErrorReply) {
   world_.host.refusal = Error{ErrorCode::does_not_fit, "it can never fit"};
   const http::Response reply = refused(kLeases, R"({"ram":1})");
-  EXPECT_EQ(reply.status, 503);
+  EXPECT_EQ(reply.status, 422);
   EXPECT_THAT(reply.body, HasSubstr("does_not_fit"));
 }
 

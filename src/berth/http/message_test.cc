@@ -89,7 +89,8 @@ TEST(ErrorResponse, IsTheEnvelopeOfOpenAi) {
 
 TEST(ErrorResponse, SortsErrorsIntoThreeTypes) {
   EXPECT_EQ(error_type(ErrorCode::bad_request), "invalid_request_error");
-  EXPECT_EQ(error_type(ErrorCode::does_not_fit), "unavailable_error");
+  EXPECT_EQ(error_type(ErrorCode::does_not_fit), "invalid_request_error");
+  EXPECT_EQ(error_type(ErrorCode::displaced), "unavailable_error");
   EXPECT_EQ(error_type(ErrorCode::server_gone), "server_error");
 }
 
