@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks that the documents are true where a program can tell: links, commands, keys, error codes."""
+"""Checks that the documents are true where a program can tell: links, commands, error codes."""
 import re
 import shlex
 import sys
@@ -20,20 +20,6 @@ COMMANDS = {
     "berth chat": README_TEST,
     "berth image": README_TEST,
 }
-CONFIG_PAGE = "docs/reference/configuration.md"
-# Function of src/berth/config/*.cc that lists keys -> heading of the page's section.
-KEY_TABLES = {
-    "read_root": "Top level",
-    "read_models": "`[models]`",
-    "read_pool": "`[pool.<name>]`",
-    "common_keys": "`[server.<name>]`, every kind",
-    "llama_keys": "`[server.<name>]`, kind `llama-server`",
-    "sd_keys": "`[server.<name>]`, kind `sd-server`",
-    "read_policy": "`[policy]`",
-}
-# A row of a key table: {"name", reader(...)}, or a lambda in the reader's place.
-KEY_ROW = re.compile(r'\{"([a-z][a-z0-9_]*)",\s*(?:[a-z_]\w*(?:<[\w:]+>)?\(|\[)')
-FUNCTION = re.compile(r"^[A-Za-z][\w:<>&*, ]* \*?&?(\w+)\([^;]*$", re.M)
 
 
 def check_links(root):
@@ -78,50 +64,6 @@ def check_commands(root):
     return found
 
 
-def known_keys(root):
-    """Returns {section: {key: (file, line)}} of the key tables in the code."""
-    tables = {}
-    for path in common.files(root, ["src/berth/config"]):
-        if not path.endswith(".cc") or path.endswith("_test.cc"):
-            continue
-        code = common.without_comments(common.read(root, path))
-        starts = [(match.start(), match.group(1)) for match in FUNCTION.finditer(code)]
-        for row in KEY_ROW.finditer(code):
-            function = ([name for at, name in starts if at < row.start()] or ["?"])[-1]
-            tables.setdefault(function, {})[row.group(1)] = (path, common.line_of(code, row.start()))
-    return tables
-
-
-def documented_keys(text):
-    """Returns {heading: {key: line}}; a key is the first cell of a table's row, in backquotes."""
-    sections, heading = {}, ""
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.startswith("#"):
-            heading = line.lstrip("# ").strip()
-        elif match := re.match(r"\| `([a-z0-9_]+)` \|", line):
-            sections.setdefault(heading, {})[match.group(1)] = number
-    return sections
-
-
-def check_keys(root):
-    tables = known_keys(root)
-    if not tables:
-        return []
-    page = documented_keys(common.read(root, CONFIG_PAGE)) if (root / CONFIG_PAGE).exists() else {}
-    found = []
-    for function, keys in tables.items():
-        heading = KEY_TABLES.get(function)
-        listed = page.get(heading, {})
-        for key, (path, line) in keys.items():
-            if heading is None:
-                found.append(f"{path}:{line}: {function}() lists key {key}; add it to scripts/lint/docs.py")
-            elif key not in listed:
-                found.append(f"{path}:{line}: key {key} is missing in {CONFIG_PAGE} under {heading}")
-        found += [f"{CONFIG_PAGE}:{line}: there is no key {key} in {function}()"
-                  for key, line in listed.items() if key not in keys]
-    return found
-
-
 def check_errors(root):
     if not (root / gen_errors.SOURCE).exists():
         return []
@@ -131,7 +73,7 @@ def check_errors(root):
 
 
 def check(root):
-    return check_links(root) + check_commands(root) + check_keys(root) + check_errors(root)
+    return check_links(root) + check_commands(root) + check_errors(root)
 
 
 if __name__ == "__main__":

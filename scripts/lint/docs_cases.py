@@ -2,13 +2,7 @@
 """The small bad trees of docs.py."""
 import gen_errors
 
-KEYS = ("void read_policy(const Entry& policy, Reading& reading) {\n"
-        '  read_section({\n      {"limit", limit(out)},\n      // {"old", limit(out)},\n'
-        '      {"oversize", named<core::Oversize>(out, kOversize)},\n  });\n}\n'
-        'constexpr Name kNames{{"try", core::Oversize::attempt}};\n')
-OTHER = 'std::vector<Key> disk_keys(Options& disk) {\n  return {{"quota", bytes(disk.quota)}};\n}\n'
 ERRORS = '// x\nBERTH_ERROR(io, 10, 500, 74, "reading or writing failed")\n// BERTH_ERROR(old, 9, 500, 74, "gone")\n'
-PAGE = "docs/reference/configuration.md"
 
 CASES = [
     ("links",
@@ -23,12 +17,6 @@ CASES = [
      ["README.md:2: ./scripts/test: .ci/run should run it, but does not hold `./scripts/test`",
       "README.md:3: berth status: no test runs it; name one in scripts/lint/docs.py",
       "README.md:4: ./scripts/nothing: no test runs it; name one in scripts/lint/docs.py"]),
-    ("configuration keys",
-     {"src/berth/config/policy.cc": KEYS, "src/berth/config/disk.cc": OTHER,
-      PAGE: "## `[policy]`\n\n| `limit` | x |\n| `gone` | x |\n"},
-     ["src/berth/config/disk.cc:2: disk_keys() lists key quota; add it to scripts/lint/docs.py",
-      f"src/berth/config/policy.cc:5: key oversize is missing in {PAGE} under `[policy]`",
-      f"{PAGE}:4: there is no key gone in read_policy()"]),
     ("a page that was never made", {gen_errors.SOURCE: ERRORS},
      ["docs/reference/errors.md is out of date; run scripts/gen_errors.py"]),
     ("a page that is old", {gen_errors.SOURCE: ERRORS, gen_errors.TARGET: gen_errors.page("")},

@@ -1,76 +1,59 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The defaults that docs/reference/configuration.md names are those of a running Berth: what the first event of its
-journal says of a configuration that has none of these keys."""
+"""`berth config`: what a file may hold, as the page of the reference has it, and what is wrong with one."""
 
-import re
+import json
+import subprocess
+import sys
 import unittest
 
-from fast_world import LLAMA_STANDIN, real_model
-from harness import BIN, HERE, Berth, E2eTest
+from harness import BIN, HERE, E2eTest
 
-PAGE = HERE.parents[1] / "docs" / "reference" / "configuration.md"
-NS = {"ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
-MINIMAL = """
-[pool.ram]
-kind = "capped"
-capacity = "1GiB"
-[server.chat]
-kind = "llama-server"
-binary = "{llama}"
-model = "{model}"
-[server.image]
-kind = "sd-server"
-binary = "{sd}"
-model = "{model}"
-"""
-POLICY = ("oversize", "patience", "ageing", "linger_max", "release_deadline", "swap_guess", "queue_max")
-SERVER = ("wanted", "drain_limit", "start_deadline", "stop_deadline", "while_displaced")
+sys.path.insert(0, str(HERE.parents[1] / "scripts"))
+import gen_config  # noqa: E402
+
+RIGHT = '[pool.ram]\nkind = "host"\n[server.chat]\nkind = "llama-server"\nmodel = "none.gguf"\n'
 
 
-def documented(section):
-    """{key: its default as the page has it} of one table."""
-    text = PAGE.read_text().split(f"## {section}\n", 1)[1].split("\n## ", 1)[0]
-    return dict(re.findall(r"^\| `(\w+)` \| [^|]* \| ([^|]*) \|", text, re.M))
+class Config(E2eTest):
+    def config(self, *arguments):
+        return subprocess.run([BIN / "berth", "config", *map(str, arguments)], capture_output=True, text=True,
+                              timeout=60, cwd=self.folder())
 
+    def written(self, text):
+        file = self.folder() / "berth.toml"
+        file.write_text(text)
+        return file
 
-def value(text):
-    """The default as it stands in the journal: `"60s"` is nanoseconds, `"none"` nothing."""
-    word = text.strip("`\" ")
-    time = re.fullmatch(r"([\d.]+)(ms|s|min|h)", word)
-    if time:
-        return int(float(time.group(1)) * NS[time.group(2)])
-    return int(word) if word.isdigit() else word
+    def test_the_page_is_what_the_program_says(self):
+        self.assertEqual(gen_config.PAGE.read_text(), gen_config.made_by(BIN / "berth"),
+                         "run scripts/gen_config.py build/dev/bin/berth")
 
+    def test_one_key_is_shown_wherever_it_stands(self):
+        shown = self.config("keys", "max_hold", "--json")
+        self.assertEqual(["[server.<name>], every kind", "[policy]"],
+                         [section["section"] for section in json.loads(shown.stdout)])
+        self.assertIn('time; default: "285s"', self.config("keys", "max_hold").stdout)
 
-class ConfigPage(E2eTest):
-    @classmethod
-    def setUpClass(cls):
-        berth = Berth(MINIMAL.format(llama=LLAMA_STANDIN, sd=BIN / "sd-server-standin", model=real_model()))
-        try:
-            berth.up()
-            events = [r for r in berth.journal() if r["kind"] == "event" and r["name"] == "recovered"]
-            cls.config = events[0]["config"]
-        finally:
-            berth.close()
+    def test_lines_fit_the_terminal(self):
+        self.assertEqual([], [line for line in self.config("keys").stdout.splitlines() if len(line) > 80])
 
-    def assert_default(self, section, key, known):
-        found = known[key] if key in known else known[key + "_ns"]
-        self.assertEqual(value(documented(section)[key]), found, f"{section} {key}")
+    def test_a_key_that_does_not_exist_is_named(self):
+        refused = self.config("keys", "colour")
+        self.assertEqual((66, 'berth: no key is called "colour"; `berth config keys` shows them all\n'),
+                         (refused.returncode, refused.stderr))
 
-    def test_the_defaults_of_the_policy_are_true(self):
-        for key in POLICY:
-            self.assert_default("`[policy]`", key, self.config["policy"])
-        limit = [self.config["policy"][f"limit_{part}"] for part in ("numerator", "denominator")]
-        self.assertTrue(documented("`[policy]`")["limit"].startswith('`"{}/{}"`'.format(*limit)))
+    def test_a_right_file_is_said_to_be_right(self):
+        file = self.written(RIGHT)
+        self.assertEqual(f"{file}: nothing is wrong; pools: ram; servers: chat\n", self.config("check", "-c", file).stdout)
+        answer = json.loads(self.config("check", "--json", "-c", file).stdout)
+        self.assertEqual((["ram"], ["chat"]), (answer["pools"], answer["servers"]))
 
-    def test_the_defaults_of_servers_are_true(self):
-        for server in self.config["servers"]:
-            for key in SERVER:
-                self.assert_default("`[server.<name>]`, every kind", key, server)
-
-    def test_max_hold_of_a_server_is_that_of_the_policy(self):
-        wanted = value(documented("`[policy]`")["max_hold"])
-        self.assertEqual([wanted, wanted], [server["max_hold_ns"] for server in self.config["servers"]])
+    def test_everything_that_is_wrong_is_said_at_once(self):
+        file = self.written(RIGHT + "paralel = 2\n[policy]\npatience = 0\n")
+        refused = self.config("check", "-c", file)
+        self.assertEqual(78, refused.returncode)
+        self.assertIn(f'{file}:6:1: [server.chat] has no key "paralel"; write "parallel"', refused.stderr)
+        self.assertIn(f"{file}:8:12: patience is 0; write a whole number from 1 to 1000", refused.stderr)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <thread>
 
+#include "berth/http/client.h"
 #include "world.h"
 
 namespace berth::embed_test {
@@ -52,6 +54,57 @@ TEST_F(Servers, WhoAsksWhileAServerIsAddedIsAnswered) {
 
   is_over = true;
   asker.join();
+}
+
+http::Request chat() {
+  http::Request request;
+  request.method = "POST";
+  request.target = "/v1/chat/completions";
+  request.headers.set("Content-Type", "application/json");
+  request.body = R"({"messages":[{"role":"user","content":"hi"}],"max_tokens":2})";
+  return request;
+}
+
+/// Asks on a connection of its own. Returns "200", or what went wrong.
+std::string answer_to(std::uint16_t port, http::Request request) {
+  IoLoop loop;
+  const auto reply =
+      run_on(loop, http::fetch(loop.executor(), http::Endpoint::tcp("127.0.0.1", port),
+                               std::move(request), 30s));
+  return reply ? std::to_string(reply->status) + (reply->status == 200 ? "" : reply->body)
+               : reply.error().message;
+}
+
+TEST_F(Servers, NoRequestFailsWhileServersAreAdded) {
+  Seed seed(open());
+  LlamaConfig config = llama_config();
+  config.port = 0;
+  ASSERT_OK(seed.llama.start(config));
+  const auto port = static_cast<std::uint16_t>(seed.llama.status()->front_port);
+  std::atomic<bool> is_over = false;
+  std::atomic<int> asked = 0;
+  std::map<std::string, int> answers;
+  std::thread asker([&] {
+    for (; !is_over; ++asked) {
+      http::Request models;
+      models.target = "/v1/models";
+      ++answers[answer_to(port, asked % 10 == 0 ? chat() : std::move(models))];
+    }
+  });
+  until("the first were answered", [&] { return asked > 10; });
+
+  for (const std::string name : {"a", "b", "c", "d"}) {
+    const int before = asked;
+    DiffusionServer added(seed.berth);
+    DiffusionConfig another = diffusion_config();
+    another.name = name;
+    ASSERT_OK(added.start(another));
+    until("some more were answered", [&] { return asked > before + 10; });
+  }
+
+  is_over = true;
+  asker.join();
+  EXPECT_THAT(answers, ElementsAre(testing::Pair("200", asked.load())));
 }
 
 TEST_F(Servers, ADirectoryThatIsOpenedWhileItsLastHandleGoesWaitsForIt) {

@@ -124,8 +124,8 @@ std::vector<Key> policy_keys(Config& config) {
        "that a server uses. Best first: measured here, the model's header, the formula or "
        "`memory`"},
       {"limit", limit(out),
-       R"(`others + need + reserve <= limit x (capacity - foreign)`; compared exactly. Write "3/4" )"
-       "or 0.75"},
+       R"(`others + need + reserve <= limit x (capacity - foreign)`; compared exactly. "3/4" or )"
+       "0.75 may be written"},
       {"oversize", named<core::Oversize>(out.oversize, kOversize),
        "what to do with a server that exceeds the limit of the empty machine: try it with "
        "everything else out, or refuse"},

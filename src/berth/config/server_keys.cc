@@ -113,9 +113,10 @@ std::vector<Key> llama_keys(ServerOptions& server, const Paths& paths) {
       {"layers", falling_back("as the model's header says", whole(llama.layers, kLayers)),
        "layers of the model, for the formula of `memory`. If the header does not say, all of it "
        "counts as on the GPU"},
-      {"threads", whole(llama.threads, kThreads), "`-t`"},
+      {"threads", whole(llama.threads, kThreads), "CPU threads (`-t`)"},
       {"batch_size", whole(llama.batch_size, kBatch), "tokens (`-b`)"},
-      {"flash_attention", one_of(llama.flash_attention, kFlashAttention), "`-fa`"},
+      {"flash_attention", one_of(llama.flash_attention, kFlashAttention),
+       "flash attention (`-fa`)"},
       {"cache_type_k", one_of(llama.cache_type_k, kCacheTypes), "type of cached keys (`-ctk`)"},
       {"cache_type_v", one_of(llama.cache_type_v, kCacheTypes),
        "type of cached values (`-ctv`); a quantised type needs flash attention"},
@@ -162,7 +163,7 @@ std::vector<Key> sd_keys(ServerOptions& server, const Paths& paths) {
       {"binary", falling_back("BERTH_SD_SERVER, else sd-server", program(sd.binary, paths)),
        "the program (stable-diffusion.cpp)"},
       {"model", path(sd.model, paths), "checkpoint", R"(model = "sd15.safetensors")"},
-      {"threads", whole(sd.threads, kThreads), "`-t`"},
+      {"threads", whole(sd.threads, kThreads), "CPU threads (`-t`)"},
       {"cancel", one_of(sd.cancel, kCancel, kCancel.front()),
        "sd-server cannot cancel a picture that it draws: await its end, or end the server (it "
        "comes back when it is wanted)"},

@@ -3,12 +3,12 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <csignal>
 #include <future>
 #include <optional>
 #include <utility>
 
-#include "berth/gateway/gateway.h"
 #include "berth/host/host.h"
 #include "berth/http/async.h"
 
@@ -20,11 +20,26 @@ struct LocalBerth::Shared {
   std::map<std::string, std::uint16_t> ports;  // complete once it is up
   Event asked_to_end;                          // of the thread's loop
   Servers end = Servers::stop;                 // of the thread's loop, once it was asked
+  gateway::ParkedDoors parked;                 // of the thread's loop, until it has ended
 };
 
 namespace {
 
 using Servers = LocalBerth::Servers;
+
+bool has_jobs(const host::HostStatus& status) {
+  return std::any_of(status.servers.begin(), status.servers.end(),
+                     [](const auto& server) { return server.running + server.waiting > 0; });
+}
+
+/// Pictures are drawn on when nobody is connected.
+Task<void> jobs_are_over(host::Host* host) {
+  Event never;
+  while (has_jobs(host->status())) {
+    const std::uint64_t newest = host->records().empty() ? 0 : host->records().back().number;
+    static_cast<void>(co_await host->records_after(newest, never));
+  }
+}
 
 template <class Shared>
 Task<void> live(Shared* shared, config::Config config, Servers on_failure) {
@@ -36,6 +51,7 @@ Task<void> live(Shared* shared, config::Config config, Servers on_failure) {
     co_return;
   }
   gateway::GatewayOptions doors;  // nobody from outside ends the program that this is a part of
+  doors.parked = std::move(shared->parked);
   auto gateway = co_await gateway::Gateway::start(executor, **host, std::move(doors));
   if (!gateway) {
     if (on_failure == Servers::stop) co_await (*host)->shut_down();
@@ -48,7 +64,12 @@ Task<void> live(Shared* shared, config::Config config, Servers on_failure) {
   }
   shared->is_up.set_value({});
   co_await shared->asked_to_end.wait();
-  if (shared->end == Servers::stop) co_await (*host)->shut_down();
+  if (shared->end == Servers::stop) {
+    co_await (*host)->shut_down();
+  } else {
+    shared->parked = co_await (*gateway)->park();
+    co_await jobs_are_over(host->get());
+  }
   co_await (*gateway)->stop();
 }
 
@@ -72,9 +93,11 @@ class SignalsBlocked {
 
 LocalBerth::LocalBerth() : shared_(std::make_unique<Shared>()) {}
 
-Result<std::unique_ptr<LocalBerth>> LocalBerth::start(config::Config config, Servers on_failure) {
+Result<std::unique_ptr<LocalBerth>> LocalBerth::start(config::Config config, Servers on_failure,
+                                                      gateway::ParkedDoors parked) {
   std::unique_ptr<LocalBerth> berth(new LocalBerth());
   Shared* const shared = berth->shared_.get();
+  shared->parked = std::move(parked);
   auto is_up = shared->is_up.get_future();
   {
     const SignalsBlocked blocked;
@@ -94,13 +117,14 @@ const std::map<std::string, std::uint16_t>& LocalBerth::ports() const {
   return shared_->ports;
 }
 
-void LocalBerth::end(Servers servers) {
-  if (!thread_.joinable()) return;
+gateway::ParkedDoors LocalBerth::end(Servers servers) {
+  if (!thread_.joinable()) return {};
   post(shared_->executor.get_future().get(), [shared = shared_.get(), servers] {
     shared->end = servers;
     shared->asked_to_end.set();
   });
   thread_.join();
+  return std::move(shared_->parked);
 }
 
 LocalBerth::~LocalBerth() {

@@ -10,6 +10,7 @@
 
 #include "berth/base/result.h"
 #include "berth/config/config.h"
+#include "berth/gateway/gateway.h"
 
 namespace berth::embed {
 
@@ -20,9 +21,11 @@ class LocalBerth {
   enum class Servers { stop, leave };
 
   /// Returns when all doors are open. Servers that run already are taken over.
+  /// `parked`: the doors of the one before, if there was one.
   /// `on_failure`: what becomes of them if a door cannot be opened.
   /// Errors: as host::Host::start() and gateway::Gateway::start().
-  static Result<std::unique_ptr<LocalBerth>> start(config::Config config, Servers on_failure);
+  static Result<std::unique_ptr<LocalBerth>> start(config::Config config, Servers on_failure,
+                                                   gateway::ParkedDoors parked = {});
   /// Ends it, with its servers unless end() was called.
   ~LocalBerth();
   LocalBerth(const LocalBerth&) = delete;
@@ -31,8 +34,9 @@ class LocalBerth {
   /// Returns the ports that it listens on: by the name of the server, and "" for the main address.
   [[nodiscard]] const std::map<std::string, std::uint16_t>& ports() const;
 
-  /// Returns when the state directory is free for the next one. With `leave` no job may run.
-  void end(Servers servers);
+  /// Returns when the state directory is free for the next one. With `leave` who has asked is
+  /// answered first, and who asks from now on is answered by whom the doors are given to.
+  gateway::ParkedDoors end(Servers servers);
 
  private:
   struct Shared;

@@ -197,10 +197,10 @@ Result<config::Config> Runtime::configuration() const {
   return config;
 }
 
-Status Runtime::start_local(LocalBerth::Servers on_failure) {
+Status Runtime::start_local(LocalBerth::Servers on_failure, gateway::ParkedDoors parked) {
   Result<config::Config> config = configuration();
   if (!config) return fail(config.error());
-  auto started = LocalBerth::start(std::move(*config), on_failure);
+  auto started = LocalBerth::start(std::move(*config), on_failure, std::move(parked));
   if (!started) return fail(started.error());
   local_ = std::move(*started);
   ports_ = local_->ports();
@@ -346,9 +346,10 @@ Status Runtime::await_quiet(const std::string& newcomer) const {
 Status Runtime::give_over(const std::vector<ServerWish>& before) {
   const std::lock_guard lock(giving_over_);
   const bool had_one = local_ != nullptr;
-  if (had_one) local_->end(LocalBerth::Servers::leave);
+  gateway::ParkedDoors parked;
+  if (had_one) parked = local_->end(LocalBerth::Servers::leave);
   local_.reset();
-  const Status up = start_local(LocalBerth::Servers::leave);
+  const Status up = start_local(LocalBerth::Servers::leave, std::move(parked));
   if (up) ++successors_;
   if (up || !had_one) return up;
   added_ = before;

@@ -71,7 +71,7 @@ class Runtime {
   Status become_client();
   Result<std::string> find_or_add(ServerWish wish);
   [[nodiscard]] bool was_cut_off(const Error& error, unsigned before) const;
-  Status start_local(LocalBerth::Servers on_failure);
+  Status start_local(LocalBerth::Servers on_failure, gateway::ParkedDoors parked = {});
   [[nodiscard]] Result<config::Config> configuration() const;
   [[nodiscard]] Result<std::string> model_path(const ServerWish& wish,
                                                const client::DaemonStatus& now) const;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "berth/gateway/door.h"
@@ -29,6 +30,7 @@ struct Context {
   std::chrono::system_clock::time_point started_wall = std::chrono::system_clock::now();
   std::size_t jobs = 0;  ///< not over yet, even if their clients were served
   Event job_ended;
+  std::set<http::Exchange*> endless;  ///< streams that only their clients end
 };
 
 /// One request that was let in, and its route.

@@ -177,6 +177,18 @@ Result<std::uint64_t> first_wanted(const Call& call) {
   return number > newest ? 0 : number;
 }
 
+/// While it lives, the stream is known as one that only its client ends.
+class Endless {
+ public:
+  explicit Endless(Call& call) : call_(call) { call_.context->endless.insert(&call_.exchange); }
+  ~Endless() { call_.context->endless.erase(&call_.exchange); }
+  Endless(const Endless&) = delete;
+  Endless& operator=(const Endless&) = delete;
+
+ private:
+  Call& call_;
+};
+
 /// Sends records as they come, until the client leaves.
 Task<void> serve_events(Call call) {
   const Result<std::uint64_t> wanted = first_wanted(call);
@@ -188,6 +200,7 @@ Task<void> serve_events(Call call) {
   head.headers.set("Content-Type", "text/event-stream");
   head.headers.set("Cache-Control", "no-store");
   Status sent = co_await call.exchange.begin(std::move(head));
+  const Endless known(call);
   std::uint64_t number = *wanted;
   Event& gone = call.exchange.client_gone();
   while (sent && !gone.is_set()) {

@@ -164,7 +164,7 @@ Task<Result<std::unique_ptr<Gateway>>> Gateway::start(Executor executor, host::H
   context->plan = std::move(options.plan);
   std::unique_ptr<Gateway> gateway(new Gateway(std::move(context)));
   Status opened = gateway->make_private_folder();
-  if (opened) opened = gateway->open_doors();
+  if (opened) opened = gateway->open_doors(std::move(options.parked));
   if (opened) opened = gateway->open_control();
   if (!opened) {
     co_await gateway->stop();
@@ -194,7 +194,7 @@ std::vector<Plan> plans(const config::Config& config) {
 
 }  // namespace
 
-Status Gateway::open_doors() {
+Status Gateway::open_doors(ParkedDoors parked) {
   const config::Config& config = context_->host.config();
   const Result<std::string> token = load_token(config.state_dir);
   if (!token) return fail(token.error());
@@ -202,9 +202,9 @@ Status Gateway::open_doors() {
   std::vector<std::string> pages;
   for (const Plan& plan : plans(config)) {
     auto place = std::make_shared<Place>(Place{context_, {}, plan.server});
-    Result<std::unique_ptr<http::Server>> server =
-        http::Server::listen(context_->executor, http::Endpoint::tcp(config.listen.host, plan.port),
-                             handler_of(place), options_of(place, taken_hint(plan.key)));
+    Result<std::unique_ptr<http::Server>> server = http::Server::listen(
+        context_->executor, http::Endpoint::tcp(config.listen.host, plan.port), handler_of(place),
+        options_of(place, taken_hint(plan.key)), std::move(parked[plan.port]));
     if (!server) return fail(server.error());
     const std::uint16_t port = (*server)->port();
     place->door.entrance = plan.server ? Entrance::front : Entrance::main;
@@ -248,6 +248,20 @@ Status Gateway::open_control() {
   if (!server) return fail(server.error());
   doors_.push_back(std::move(*server));
   return {};
+}
+
+Task<ParkedDoors> Gateway::park() {
+  ParkedDoors parked;
+  for (const auto& door : doors_) {
+    const std::uint16_t port = door->port();
+    if (port != 0) parked[port] = door->park();
+  }
+  for (http::Exchange* const stream : context_->endless)
+    stream->abort();
+  for (const auto& door : doors_) {
+    if (door->port() != 0) co_await door->all_closed();
+  }
+  co_return parked;
 }
 
 Task<void> Gateway::stop() {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,7 +18,12 @@ namespace berth::gateway {
 
 struct Context;
 
+/// The network sockets of a gateway, by port. Who connects waits for the next gateway.
+using ParkedDoors = std::map<std::uint16_t, http::ParkedSocket>;
+
 struct GatewayOptions {
+  /// Of the gateway before this one in the same process.
+  ParkedDoors parked;
   /// Called when a client of the control socket asks Berth to go down; it was answered already.
   std::function<void()> on_shut_down;
   /// Returns the plan of what is there, as JSON, from the JSON of the status. Empty: there is none.
@@ -44,6 +50,10 @@ class Gateway {
   [[nodiscard]] const std::string& address() const;
   [[nodiscard]] std::uint16_t port() const;
 
+  /// Takes no more from the network, and waits until who has asked is answered; event streams are
+  /// cut. stop() must follow.
+  Task<ParkedDoors> park();
+
   /// Closes every connection and waits until the last job is over. Call it after the host was shut
   /// down: jobs end when their servers stop working for them.
   Task<void> stop();
@@ -51,7 +61,7 @@ class Gateway {
  private:
   explicit Gateway(std::shared_ptr<Context> context);
   Status make_private_folder();
-  Status open_doors();
+  Status open_doors(ParkedDoors parked);
   Status open_control();
 
   // Shared with the frames of requests.

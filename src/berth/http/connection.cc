@@ -14,6 +14,8 @@ namespace beast = boost::beast;
 constexpr std::size_t kReadAhead = 64 << 10;
 /// How long a client may take to read the last reply and close.
 constexpr Duration kLinger = std::chrono::seconds(2);
+/// How long who has just connected may take to ask, once no further requests are wanted.
+constexpr Duration kFirstRequestGrace = std::chrono::seconds(1);
 
 tl::unexpected<Error> misuse(std::string what) {
   return fail(ErrorCode::internal, std::move(what));
@@ -135,8 +137,12 @@ Task<bool> Connection::read_head(RequestParser& parser) {
       refuse(head_status(advanced.error(), parser.message(), view(in_)), advanced.error());
       co_return false;
     }
-    if (parser.is_header_done()) co_return true;
-    if (idle_ && drains_) co_return false;
+    if (parser.is_header_done()) {
+      is_fresh_ = false;
+      co_return true;
+    }
+    if (idle_ && drains_ && !is_fresh_) co_return false;
+    if (idle_ && drains_) deadline = std::min(deadline, first_request_by_);
     const bool came = co_await more(deadline);
     if (came) continue;
     if (!ended_ && !idle_) refuse_late();
@@ -326,7 +332,9 @@ Task<void> Connection::linger() {
 
 void Connection::drain() {
   drains_ = true;
-  if (idle_) close();
+  first_request_by_ = Clock::now() + kFirstRequestGrace;
+  if (idle_ && !is_fresh_) close();
+  arrived_.set();
 }
 
 }  // namespace berth::http

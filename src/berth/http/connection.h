@@ -81,6 +81,8 @@ class Connection {
   bool discards_ = false;
   bool drains_ = false;
   bool idle_ = true;
+  bool is_fresh_ = true;  ///< no head was read; who has just connected is about to ask
+  Clock::time_point first_request_by_;  ///< once it drains
   Event arrived_;
   Event room_;
   Event gone_;

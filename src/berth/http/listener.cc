@@ -96,8 +96,12 @@ Result<Address> address_of(const ListenOptions& options) {
 }
 
 /// Opens, binds and listens. The first failure ends it.
-error_code open_acceptor(Listener::Impl& listener, const Address& address) {
+error_code open_acceptor(Listener::Impl& listener, const Address& address, ParkedSocket parked) {
   error_code failure;
+  if (parked) {
+    listener.acceptor.assign(address.protocol(), parked.release(), failure);
+    return failure;
+  }
   listener.acceptor.open(address.protocol(), failure);
   if (failure) return failure;
   if (listener.endpoint.is_unix()) {
@@ -142,7 +146,7 @@ Task<Result<Stream>> accept_from(std::shared_ptr<Listener::Impl> listener) {
   error_code failure;
   Socket socket =
       co_await listener->acceptor.async_accept(asio::redirect_error(asio::use_awaitable, failure));
-  if (!listener->acceptor.is_open())
+  if (failure && !listener->acceptor.is_open())
     co_return fail(ErrorCode::cancelled, "the listener was closed");
   if (failure) co_return fail(ErrorCode::io, "accepting a connection: " + failure.message());
   if (!listener->endpoint.is_unix()) set_tcp_options(socket);
@@ -150,6 +154,16 @@ Task<Result<Stream>> accept_from(std::shared_ptr<Listener::Impl> listener) {
 }
 
 }  // namespace
+
+ParkedSocket& ParkedSocket::operator=(ParkedSocket&& other) noexcept {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  descriptor_ = other.release();
+  return *this;
+}
+
+ParkedSocket::~ParkedSocket() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
 
 Listener::Listener(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
@@ -169,7 +183,7 @@ Result<Listener> Listener::listen(const Executor& executor, ListenOptions option
   const Result<Address> address = address_of(options);
   if (!address) return fail(address.error());
   auto impl = std::make_shared<Impl>(executor, options.endpoint);
-  const error_code failure = open_acceptor(*impl, *address);
+  const error_code failure = open_acceptor(*impl, *address, std::move(options.parked));
   if (failure) return explain(options, failure);
   note_bound(*impl);
   return Listener(std::move(impl));
@@ -181,6 +195,17 @@ Task<Result<Stream>> Listener::accept() {
 
 std::uint16_t Listener::port() const {
   return impl_->port;
+}
+
+bool Listener::is_open() const {
+  return impl_->acceptor.is_open();
+}
+
+ParkedSocket Listener::park() {
+  if (!impl_->acceptor.is_open() || impl_->endpoint.is_unix()) return {};
+  error_code failure;
+  const int descriptor = impl_->acceptor.release(failure);
+  return failure ? ParkedSocket() : ParkedSocket(descriptor);
 }
 
 void Listener::close() {

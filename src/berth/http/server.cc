@@ -97,6 +97,7 @@ void Server::Impl::start(const std::shared_ptr<Impl>& self, Stream stream) {
     return;
   }
   auto connection = std::make_shared<Connection>(std::move(stream), self->options);
+  if (!self->listener.is_open()) connection->drain();  // it came in the last moment
   self->connections.insert(connection);
   spawn(self->executor, run(self, std::move(connection)));
 }
@@ -115,9 +116,11 @@ Server::~Server() {
 }
 
 Result<std::unique_ptr<Server>> Server::listen(const Executor& executor, Endpoint endpoint,
-                                               Handler handler, ServerOptions options) {
-  Result<Listener> listener = Listener::listen(
-      executor, {.endpoint = std::move(endpoint), .taken_hint = options.taken_hint});
+                                               Handler handler, ServerOptions options,
+                                               ParkedSocket parked) {
+  Result<Listener> listener = Listener::listen(executor, {.endpoint = std::move(endpoint),
+                                                          .parked = std::move(parked),
+                                                          .taken_hint = options.taken_hint});
   if (!listener) return fail(listener.error());
   auto impl = std::make_shared<Impl>(executor, std::move(*listener), std::move(handler),
                                      std::move(options));
@@ -137,6 +140,12 @@ void Server::stop_accepting() {
   impl_->listener.close();
   for (const std::shared_ptr<Connection>& connection : impl_->connections)
     connection->drain();
+}
+
+ParkedSocket Server::park() {
+  ParkedSocket socket = impl_->listener.park();
+  stop_accepting();
+  return socket;
 }
 
 void Server::close_all() {

@@ -13,6 +13,7 @@
 #include "berth/base/time.h"
 #include "berth/http/async.h"
 #include "berth/http/message.h"
+#include "berth/http/stream.h"
 
 namespace berth::http {
 
@@ -104,14 +105,18 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   /// Listens and starts to accept. Errors: as Listener::listen().
+  /// `parked`: the socket of the server that was there before, if there was one.
   static Result<std::unique_ptr<Server>> listen(const Executor& executor, Endpoint endpoint,
-                                                Handler handler, ServerOptions options = {});
+                                                Handler handler, ServerOptions options = {},
+                                                ParkedSocket parked = {});
 
   /// Returns the TCP port, 0 for a unix socket.
   std::uint16_t port() const;
   std::size_t connections() const;
   /// Closes the listening socket and idle connections; requests under way are answered.
   void stop_accepting();
+  /// The same, but who connects from now on waits for a server that takes the socket up.
+  ParkedSocket park();
   /// Closes every connection at once; handlers see client_gone().
   void close_all();
   /// Waits until no connection is left, so no handler runs. After a last reply a client is given up

@@ -351,6 +351,57 @@ TEST_F(ServerTest, ClosesIdleConnectionsWhenItStops) {
   run_on(loop_, open_idle_then_stop(endpoint(), server_.get()));
 }
 
+/// What `peer` asks is read as the reply's body.
+Task<void> ask_and_read(Peer* peer, std::string* reply) {
+  co_await peer->send("GET /1 HTTP/1.1\r\nHost: x\r\n\r\n");
+  *reply = co_await peer->read_until("GET:");
+}
+
+Task<void> connect_then_end(Executor executor, Endpoint endpoint, Server* server) {
+  const auto peer = co_await Peer::connect(endpoint);
+  while (server->connections() == 0)
+    co_await delay(1ms);
+  ParkedSocket parked = server->park();
+  EXPECT_TRUE(parked);
+  const auto late = co_await Peer::connect(endpoint);
+  EXPECT_NE(late, nullptr);
+  std::string reply;
+  co_await ask_and_read(peer.get(), &reply);
+  EXPECT_THAT(reply, HasSubstr("X-Target: /1"));
+  EXPECT_THAT(reply, HasSubstr("Connection: close"));
+  peer->close();
+  co_await server->all_closed();
+
+  ServerOptions options;
+  auto next = Server::listen(executor, endpoint, answer_target_and_body, std::move(options),
+                             std::move(parked));
+  EXPECT_TRUE(next);
+  if (!next) co_return;
+  co_await ask_and_read(late.get(), &reply);
+  EXPECT_THAT(reply, HasSubstr("X-Target: /1"));
+  late->close();
+  (*next)->stop_accepting();
+  co_await (*next)->all_closed();
+}
+
+TEST_F(ServerTest, ASocketThatIsParkedKeepsWhoConnectsForTheNextServer) {
+  serve(answer_target_and_body);
+  run_on(loop_, connect_then_end(loop_.executor(), endpoint(), server_.get()));
+}
+
+Task<void> connect_and_say_nothing(Endpoint endpoint, Server* server) {
+  const auto peer = co_await Peer::connect(endpoint);
+  while (server->connections() == 0)
+    co_await delay(1ms);
+  const ParkedSocket parked = server->park();
+  co_await server->all_closed();
+}
+
+TEST_F(ServerTest, WhoConnectsAndSaysNothingDoesNotHoldUpItsEnd) {
+  serve(answer_target_and_body, {.idle_timeout = 1h});
+  run_on(loop_, connect_and_say_nothing(endpoint(), server_.get()));
+}
+
 Task<void> fill_up(Endpoint endpoint) {
   const auto first = co_await Peer::connect(endpoint);
   co_await first->send("GET /1 HTTP/1.1\r\nHost: x\r\n\r\n");

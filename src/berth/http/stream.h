@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "berth/base/result.h"
 #include "berth/base/time.h"
@@ -52,8 +53,27 @@ class Stream {
   std::shared_ptr<Impl> impl_;
 };
 
+/// A listening TCP socket between two listeners: who connects meanwhile waits in its queue.
+class ParkedSocket {
+ public:
+  ParkedSocket() = default;
+  /// Takes over an open descriptor.
+  explicit ParkedSocket(int descriptor) : descriptor_(descriptor) {}
+  ParkedSocket(ParkedSocket&& other) noexcept : descriptor_(other.release()) {}
+  ParkedSocket& operator=(ParkedSocket&& other) noexcept;
+  ~ParkedSocket();
+
+  explicit operator bool() const { return descriptor_ >= 0; }
+  int release() { return std::exchange(descriptor_, -1); }
+
+ private:
+  int descriptor_ = -1;
+};
+
 struct ListenOptions {
   Endpoint endpoint;
+  /// The socket of a listener before this one, bound to the same endpoint.
+  ParkedSocket parked = {};
   /// The next step in the message for a taken port: "set servers.chat.port or stop the other
   /// program".
   std::string taken_hint = "choose another one or stop the other program";
@@ -79,8 +99,11 @@ class Listener {
   Task<Result<Stream>> accept();
   /// Returns the TCP port, 0 for a unix socket.
   std::uint16_t port() const;
+  bool is_open() const;
   /// Also removes the file of a unix socket.
   void close();
+  /// Closes, but for the TCP socket itself; empty for a unix socket.
+  ParkedSocket park();
 
  private:
   // Shared with the frame of accept(), which ends after close().
