@@ -324,9 +324,11 @@ void Scheduler::on(const ServerChanged& event) {
   }
   if (target.state != ServerState::ready) return;  // the move that is under way reports it
   const bool out_of_memory = event.fact == ServerChanged::Fact::out_of_memory;
+  const std::string what =
+      gone ? fmt::format("ended by itself ({}); its log tells more", event.detail)
+           : fmt::format("must end ({})", event.detail);
   const Error error{out_of_memory ? ErrorCode::out_of_memory : ErrorCode::server_gone,
-                    fmt::format("server \"{}\" ended by itself ({}); its log tells more",
-                                target.config.name, event.detail)};
+                    fmt::format("server \"{}\" {}", target.config.name, what)};
   emit(Announce{.reason = Reason::exited, .server = event.server, .error = error});
   if (!gone) return move(event.server, Rung::absent, /*keep=*/true);
   if (out_of_memory) raise_footprint(event.server, error);
