@@ -26,7 +26,7 @@ struct Arguments {
   std::string model;
   std::string key;
   SimulateOptions simulate;
-  PlanOptions plan;
+  plan::Options plan{.prefix = "--"};
   ChatOptions chat;
   ImageOptions image;
   LeaseOptions lease;
@@ -91,7 +91,7 @@ void add_replay(CLI::App& app, Arguments& arguments) {
 }
 
 void add_plan(CLI::App& app, Arguments& arguments) {
-  PlanOptions& options = arguments.plan;
+  plan::Options& options = arguments.plan;
   CLI::App* command = add(app, "plan", "Show what fits together in memory, and what would",
                           arguments, [&] { return plan(arguments.common, options); });
   const auto each = [&](const char* name, std::vector<std::string>& values, const char* what) {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "berth/plan/options.h"
 #include "console.h"
-#include "plan_options.h"
 #include "trace_file.h"
 
 namespace berth::cli {
@@ -77,7 +77,7 @@ int unpin(const Common& common, const std::string& server);
 int explain(const Common& common, int limit);
 int logs(const Common& common, const std::string& server, int lines);
 int replay(const Common& common, const std::string& file);
-int plan(const Common& common, const PlanOptions& options);
+int plan(const Common& common, const plan::Options& options);
 int simulate(const Common& common, const SimulateOptions& options);
 int chat(const Common& common, const ChatOptions& options);
 int image(const Common& common, const ImageOptions& options);

@@ -13,7 +13,6 @@
 #include "berth/gateway/token.h"
 #include "berth/host/host.h"
 #include "console.h"
-#include "plan_sources.h"
 
 namespace berth::cli {
 namespace {
@@ -77,10 +76,6 @@ void say_ready(const host::Host& host, const gateway::Gateway& gateway,
   if (options.on_ready) options.on_ready(gateway.address());
 }
 
-std::function<std::string(const std::string&)> planner_of(const config::Config& config) {
-  return [config](const std::string& status) { return plan_of_status(status, config); };
-}
-
 }  // namespace
 
 Task<Status> run_daemon(config::Config config, DaemonOptions options) {
@@ -89,11 +84,9 @@ Task<Status> run_daemon(config::Config config, DaemonOptions options) {
   const Executor executor = co_await this_executor();
   auto asked_to_end = std::make_shared<Event>();
   spawn(executor, wait_for_signal(asked_to_end));
-  std::function<std::string(const std::string&)> planner = planner_of(config);
   auto host = co_await host::Host::start(executor, std::move(config));
   if (!host) co_return fail(host.error());
-  gateway::GatewayOptions doors{.on_shut_down = [asked_to_end] { asked_to_end->set(); },
-                                .plan = std::move(planner)};
+  gateway::GatewayOptions doors{.on_shut_down = [asked_to_end] { asked_to_end->set(); }};
   auto gateway = co_await gateway::Gateway::start(executor, **host, std::move(doors));
   if (!gateway) {
     co_await (*host)->shut_down();

@@ -7,18 +7,20 @@
 
 #include "berth/client/client.h"
 #include "berth/config/config.h"
+#include "berth/plan/report_json.h"
+#include "berth/plan/sources.h"
 #include "commands.h"
-#include "plan_options.h"
-#include "plan_sources.h"
 #include "plan_text.h"
 
 namespace berth::cli {
 namespace {
 
+using plan::PlanSource;
+
 Result<PlanSource> source_of_config(const std::string& file) {
   const Result<config::Config> config = config::load(file);
   if (!config) return fail(config.error());
-  return plan_of_config(*config);
+  return plan::plan_of_config(*config);
 }
 
 /// Errors: not_running if there is none.
@@ -36,7 +38,7 @@ Result<PlanSource> source_of_daemon(const Common& common) {
     auto loaded = config::load(*file);
     if (loaded) config = std::move(*loaded);
   }
-  return plan_of_daemon(*status, config);
+  return plan::plan_of_daemon(*status, config);
 }
 
 /// --config FILE; else the Berth that runs, else the configuration that `berth up` would take.
@@ -52,39 +54,24 @@ Result<PlanSource> source_at_hand(const Common& common) {
                           running.error().message));
 }
 
-Result<PlanSource> source_of(const Common& common, const PlanOptions& options) {
-  if (!options.has_machine() && !options.has_components()) return source_at_hand(common);
-  if (!options.has_components()) {
-    return fail(ErrorCode::bad_request,
-                "plan what? Name what shall be there together, for example --llm 3.5GB:32/32 "
-                "--diffusion 6.9GB, or --component \"WAN I2V:vram=21GB\"");
-  }
-  PlanSource source;
-  if (options.has_machine()) {
-    auto pools = read_machine(options);
-    if (!pools) return fail(pools.error());
-    source.question.pools = std::move(*pools);
-    source.name = machine_text(source.question);
-  } else {
-    auto at_hand = source_at_hand(common);
-    if (!at_hand) return fail(at_hand.error());
-    source.question.pools = std::move(at_hand->question.pools);
-    source.name = "the machine of " + at_hand->name;
-  }
-  auto components = read_components(options, source.question.pools);
-  if (!components) return fail(components.error());
-  source.question.components = std::move(*components);
-  return source;
-}
-
 }  // namespace
 
-int plan(const Common& common, const PlanOptions& options) {
-  const Result<PlanSource> source = source_of(common, options);
-  if (!source) return report(source.error(), common.json);
-  const core::PlanReport result = core::report_on(source->question);
-  say(common.json ? plan_json(source->question, result)
-                  : plan_text(source->name, source->question, result));
+int plan(const Common& common, const plan::Options& options) {
+  std::string name;
+  const auto at_hand = [&]() -> Result<core::PlanQuestion> {
+    Result<PlanSource> source = source_at_hand(common);
+    if (!source) return fail(source.error());
+    name = options.has_components() ? "the machine of " + source->name : source->name;
+    return std::move(source->question);
+  };
+  const auto question = plan::question_of(options, at_hand);
+  if (!question) return report(question.error(), common.json);
+  const core::PlanReport result = core::report_on(*question);
+  if (common.json) {
+    say(plan::report_json(*question, result) + "\n");
+    return 0;
+  }
+  say(plan_text(options.has_machine() ? machine_text(*question) : name, *question, result));
   return 0;
 }
 

@@ -3,8 +3,9 @@
 // machines is in tests/e2e/test_plan.py.
 #include <gmock/gmock.h>
 
-#include "plan_amounts.h"
-#include "plan_options.h"
+#include "berth/plan/amounts.h"
+#include "berth/plan/options.h"
+#include "berth/plan/report_json.h"
 #include "plan_text.h"
 #include "table.h"
 
@@ -13,11 +14,17 @@ namespace {
 
 using core::PlanComponent;
 using core::PlanQuestion;
+using plan::Options;
+using plan::Rounding;
+using plan::comparison;
+using plan::gigabytes;
+using plan::read_components;
+using plan::read_machine;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-Result<PlanQuestion> read(const PlanOptions& options) {
+Result<PlanQuestion> read(const Options& options) {
   auto pools = read_machine(options);
   if (!pools) return fail(pools.error());
   auto components = read_components(options, *pools);
@@ -25,16 +32,16 @@ Result<PlanQuestion> read(const PlanOptions& options) {
   return PlanQuestion{std::move(*pools), std::move(*components)};
 }
 
-PlanOptions machine() {
-  PlanOptions options;
+Options machine() {
+  Options options{.prefix = "--"};
   options.vram = {"24GB"};
   options.ram = "32GB";
   return options;
 }
 
 /// What is wrong with an option of that value on a machine with one GPU.
-std::string complaint(std::vector<std::string> PlanOptions::*option, const std::string& text) {
-  PlanOptions options = machine();
+std::string complaint(std::vector<std::string> Options::*option, const std::string& text) {
+  Options options = machine();
   (options.*option).push_back(text);
   const auto question = read(options);
   return question ? "nothing" : question.error().message;
@@ -62,7 +69,7 @@ TEST(PlanAmounts, AComparisonNeverShowsTwoEqualNumbersThatDiffer) {
 
 TEST(PlanOptions, AnLlmHasASizeAndLayers) {
   const auto layers = [](const std::string& text) {
-    PlanOptions options = machine();
+    Options options = machine();
     options.llms = {text};
     return read(options).value().components[0].layers;
   };
@@ -76,7 +83,7 @@ TEST(PlanOptions, AnLlmHasASizeAndLayers) {
 }
 
 TEST(PlanOptions, AComponentHasANameAndDeclaresItsMemory) {
-  PlanOptions options = machine();
+  Options options = machine();
   options.vram.emplace_back("8GiB");
   options.components = {"Nemo 12B: Q4:vram=10GB, ram=512MiB, cpu=<5%, class=chat, device=1"};
   const PlanComponent component = read(options).value().components[0];
@@ -90,7 +97,7 @@ TEST(PlanOptions, AComponentHasANameAndDeclaresItsMemory) {
 }
 
 TEST(PlanOptions, ForeignUseBelongsToThePoolThatItNames) {
-  PlanOptions options = machine();
+  Options options = machine();
   options.foreign = {"vram=1GB", "ram=2GB"};
   const auto pools = read_machine(options).value();
   EXPECT_EQ(pools.at(0).foreign, 1_GB);
@@ -98,8 +105,8 @@ TEST(PlanOptions, ForeignUseBelongsToThePoolThatItNames) {
 }
 
 TEST(PlanOptions, WhatIsWrongIsSaidWithTheOptionAndWhatToWrite) {
-  constexpr auto kLlms = &PlanOptions::llms;
-  constexpr auto kComponents = &PlanOptions::components;
+  constexpr auto kLlms = &Options::llms;
+  constexpr auto kComponents = &Options::components;
   EXPECT_THAT(complaint(kLlms, "five"), AllOf(StartsWith("--llm \"five\": "), HasSubstr("8GB")));
   EXPECT_THAT(complaint(kLlms, "3GB:x/32"), HasSubstr("write ON_GPU/ALL, for example 32/32"));
   EXPECT_THAT(complaint(kLlms, "3GB:32/0"), HasSubstr("ON_GPU/ALL"));
@@ -111,19 +118,19 @@ TEST(PlanOptions, WhatIsWrongIsSaidWithTheOptionAndWhatToWrite) {
   EXPECT_THAT(complaint(kLlms, "3GB,class=fast"), HasSubstr("class=video"));
   EXPECT_THAT(complaint(kLlms, "3GB,machine="), HasSubstr("machine=attic"));
   EXPECT_THAT(complaint(kLlms, "3GB,device=1"), HasSubstr("from 0 to 0"));
-  EXPECT_THAT(complaint(&PlanOptions::diffusions, "6.9GB:32/32"), StartsWith("--diffusion "));
+  EXPECT_THAT(complaint(&Options::diffusions, "6.9GB:32/32"), StartsWith("--diffusion "));
   EXPECT_THAT(complaint(kComponents, "X:vram=five"), HasSubstr("write for example vram=5GB"));
   EXPECT_THAT(complaint(kComponents, "X:wram=5GB"), HasSubstr("where KEY is vram, ram, cpu"));
   EXPECT_THAT(complaint(kComponents, "X:vram=1GB,vram=2GB"), HasSubstr("write it once"));
   EXPECT_THAT(complaint(kComponents, "X"), HasSubstr("\"WAN I2V\""));
   EXPECT_THAT(complaint(kComponents, ":vram=1GB"), HasSubstr("write NAME:vram=5GB"));
-  EXPECT_THAT(complaint(&PlanOptions::vram, "0GB"), HasSubstr("leave the option out"));
-  EXPECT_THAT(complaint(&PlanOptions::foreign, "vram=25GB"), HasSubstr("more than the pool has"));
-  EXPECT_THAT(complaint(&PlanOptions::foreign, "disk=1GB"), HasSubstr("for example vram=1GB"));
+  EXPECT_THAT(complaint(&Options::vram, "0GB"), HasSubstr("leave the option out"));
+  EXPECT_THAT(complaint(&Options::foreign, "vram=25GB"), HasSubstr("more than the pool has"));
+  EXPECT_THAT(complaint(&Options::foreign, "disk=1GB"), HasSubstr("for example vram=1GB"));
 }
 
 TEST(PlanOptions, VramOnAMachineWithoutAGpuIsAMistake) {
-  PlanOptions options;
+  Options options;
   options.ram = "16GB";
   options.components = {"X:vram=5GB"};
   EXPECT_THAT(read(options).error().message, HasSubstr("add --vram, or write ram="));
@@ -143,7 +150,7 @@ TEST(PlanText, CpuSharesAreAddedAndABoundMakesTheSumRound) {
 }
 
 TEST(PlanText, FitsEightyColumnsHoweverLongItsNamesAre) {
-  PlanOptions options = machine();
+  Options options = machine();
   options.llms = {"20GB:16/?,name=" + std::string(100, 'x')};
   options.components = {"WAN I2V", std::string(100, 'y') + ":ram=31GB,cpu=20%"};
   const PlanQuestion question = read(options).value();

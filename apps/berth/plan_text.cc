@@ -8,13 +8,20 @@
 #include <fmt/ranges.h>
 
 #include "berth/core/admission.h"
-#include "plan_advice_text.h"
-#include "plan_amounts.h"
+#include "berth/plan/advice_text.h"
+#include "berth/plan/amounts.h"
+#include "berth/plan/report_json.h"
 #include "table.h"
 
 namespace berth::cli {
 namespace {
 
+using plan::advice_sentence;
+using plan::comparison;
+using plan::gigabytes;
+using plan::is_warning;
+using plan::shown_pools;
+using plan::verdict_name;
 using core::PlanComponent;
 using core::PlanPool;
 using core::PlanQuestion;
@@ -331,31 +338,6 @@ std::string advice_text(const PlanQuestion& question, const PlanReport& report) 
 }
 
 }  // namespace
-
-std::string_view verdict_name(PlanVerdict verdict) {
-  switch (verdict) {
-    case PlanVerdict::offload:
-      return "offload";
-    case PlanVerdict::direct:
-      return "direct";
-    case PlanVerdict::unknown:
-      return "unknown";
-  }
-  return "unknown";
-}
-
-std::vector<std::size_t> shown_pools(const PlanQuestion& question, const PlanReport& report) {
-  std::vector<std::size_t> shown;
-  for (std::size_t i = 0; i < question.pools.size(); ++i) {
-    const bool is_wanted = !report.pools[i].need || report.pools[i].need->count > 0;
-    if (question.pools[i].capacity || is_wanted) shown.push_back(i);
-  }
-  // As the seed's tables have it: RAM stands before VRAM.
-  std::stable_sort(shown.begin(), shown.end(), [&](std::size_t a, std::size_t b) {
-    return question.pools[a].is_gpu < question.pools[b].is_gpu;
-  });
-  return shown;
-}
 
 std::string cpu_sum(const std::vector<PlanComponent>& components) {
   constexpr std::int32_t kStep = 5;

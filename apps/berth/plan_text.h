@@ -20,17 +20,6 @@ std::string plan_text(std::string_view machine, const core::PlanQuestion& questi
 /// Returns "a machine with 32.0 GB of RAM and 8.0 GB of VRAM".
 std::string machine_text(const core::PlanQuestion& question);
 
-/// Returns one object: the bottleneck pool, its components, all pools, the advice.
-std::string plan_json(const core::PlanQuestion& question, const core::PlanReport& report);
-
-/// Returns "offload", "direct" or "unknown".
-std::string_view verdict_name(core::PlanVerdict verdict);
-
-/// Returns the pools that are worth showing: their size is known, or somebody wants them. RAM
-/// stands before VRAM, as in the seed's tables.
-std::vector<std::size_t> shown_pools(const core::PlanQuestion& question,
-                                     const core::PlanReport& report);
-
 /// Returns the sum of the shares: "36%", or "~40%" where one of them is a bound.
 std::string cpu_sum(const std::vector<core::PlanComponent>& components);
 

@@ -21,8 +21,10 @@ LAYERS = {
     "host": ["core", "models", "config", "probe", "process", "http", "servers", "store"],
     # The interface of host hands out an Adapter (where requests go) and the core's values (status,
     # reasons), so these are part of what host exposes. Nothing else of servers is.
-    "gateway": ["host", "http", "config", "core", "servers/adapter.h"],
+    "gateway": ["host", "http", "config", "core", "servers/adapter.h", "plan", "client/replies.h"],
     "client": ["http"],
+    # What would fit: the same words for the command line and the control API.
+    "plan": ["core", "config", "client/replies.h", "host", "probe"],
     # Berth in a program: the gateway and host of `berth up`, and the client that everybody has.
     "embed": ["berth.h", "client", "config", "gateway", "host", "http", "models", "probe", "process"],
     "berth.h": ["client"],

@@ -2,11 +2,13 @@
 """`berth config`: what a file may hold, as the page of the reference has it, and what is wrong with one."""
 
 import json
+import pathlib
 import subprocess
 import sys
+import tempfile
 import unittest
 
-from harness import BIN, HERE, E2eTest
+from harness import BIN, HERE
 
 sys.path.insert(0, str(HERE.parents[1] / "scripts"))
 import gen_config  # noqa: E402
@@ -14,7 +16,12 @@ import gen_config  # noqa: E402
 RIGHT = '[pool.ram]\nkind = "host"\n[server.chat]\nkind = "llama-server"\nmodel = "none.gguf"\n'
 
 
-class Config(E2eTest):
+class Config(unittest.TestCase):
+    def folder(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        return pathlib.Path(folder.name)
+
     def config(self, *arguments):
         return subprocess.run([BIN / "berth", "config", *map(str, arguments)], capture_output=True, text=True,
                               timeout=60, cwd=self.folder())

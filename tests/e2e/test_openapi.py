@@ -155,6 +155,19 @@ class OpenApi(E2eTest):
         self.assertEqual(json.loads(berth.cli("plan", "--json").stdout)["verdict"], plan["verdict"])
         self.assertEqual({"chat", "image"}, {part["name"] for part in plan["components"]})
 
+    def test_a_plan_of_what_is_not_there_is_the_commands(self):
+        berth = self.world()
+        wish = {"vram": "8GB", "llm": ["3.5GB:32/32"], "diffusion": "6.9GB"}
+        plan = berth.post("/api/v1/plan", wish)
+        self.assertEqual(200, plan.status, plan.body)
+        self.assert_is("Plan", plan.json())
+        self.assertEqual((6000000000, 12480000000, "offload"),
+                         tuple(plan.json()[key] for key in ("limit_bytes", "need_bytes", "verdict")))
+        command = berth.cli("plan", "--vram", "8GB", "--llm", "3.5GB:32/32", "--diffusion", "6.9GB", "--json")
+        self.assertEqual(json.loads(command.stdout), plan.json())
+        here = berth.post("/api/v1/plan", {"component": "Mistral:ram=1MB"}).json()
+        self.assertEqual(("ram", ["Mistral"]), (here["pool"], [part["name"] for part in here["components"]]))
+
     def test_each_event_is_a_record(self):
         berth = self.world(step_ms=2)
         self.assertEqual(200, berth.picture().status)

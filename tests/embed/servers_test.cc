@@ -75,6 +75,17 @@ std::string answer_to(std::uint16_t port, http::Request request) {
                : reply.error().message;
 }
 
+TEST_F(Servers, WhatFitsIsToldOverHttpAsTheDaemonTellsIt) {
+  Seed seed(open());
+  ASSERT_OK(seed.llama.start(llama_config()));
+  http::Request plan;
+  plan.target = "/api/v1/plan";
+  const std::string address = seed.berth.status()->address;
+  const auto port = static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
+
+  EXPECT_EQ(answer_to(port, std::move(plan)), "200");
+}
+
 TEST_F(Servers, NoRequestFailsWhileServersAreAdded) {
   Seed seed(open());
   LlamaConfig config = llama_config();

@@ -54,7 +54,7 @@ std::string file(bool written_out) {
 }
 
 TEST(Reference, ADefaultThatIsWrittenOutChangesNothing) {
-  const Environment environment{.home = "/home/user", .state = {}};
+  const Environment environment{.home = "/somewhere", .state = {}};
   const auto silent = parse(file(false), "berth.toml", environment);
   const auto spoken = parse(file(true), "berth.toml", environment);
   ASSERT_TRUE(silent) << silent.error().message;

@@ -10,11 +10,16 @@
 #include <fmt/format.h>
 #include <boost/json.hpp>
 
+#include "berth/client/replies.h"
+#include "berth/core/plan_report.h"
 #include "berth/gateway/errors.h"
 #include "berth/gateway/models.h"
+#include "berth/gateway/plan_wish.h"
 #include "berth/gateway/questions.h"
 #include "berth/gateway/reads.h"
 #include "berth/gateway/status_json.h"
+#include "berth/plan/report_json.h"
+#include "berth/plan/sources.h"
 
 namespace berth::gateway {
 namespace {
@@ -105,13 +110,24 @@ Task<void> serve_models(Call call) {
 }
 
 /// Of the servers that there are, in the memory as it is now.
+/// A question without a body is about what is there.
 Task<void> serve_plan(Call call) {
+  const http::Request& request = call.exchange.request();
+  const auto options = request.method == "POST" ? plan_wish(request.body) : plan::Options{};
+  if (!options) {
+    co_await send(call.exchange, refusal(options.error()));
+    co_return;
+  }
   co_await call.host().refresh();
-  const auto& plan = call.context->plan;
-  const Error none{ErrorCode::not_found,
-                   "this program has no planner; ask `berth plan`, or a Berth of `berth up`"};
-  http::Response reply =
-      plan ? json_reply(plan(status_json(*call.context, call.host().status()))) : refusal(none);
+  const auto at_hand = [&call]() -> Result<core::PlanQuestion> {
+    const auto status = client::read_status(status_json(*call.context, call.host().status()));
+    if (!status) return fail(status.error());
+    return plan::plan_of_daemon(*status, call.host().config()).question;
+  };
+  const auto question = plan::question_of(*options, at_hand);
+  http::Response reply = question
+                             ? json_reply(plan::report_json(*question, core::report_on(*question)))
+                             : refusal(question.error());
   co_await send(call.exchange, std::move(reply));
 }
 

@@ -26,8 +26,6 @@ struct GatewayOptions {
   ParkedDoors parked;
   /// Called when a client of the control socket asks Berth to go down; it was answered already.
   std::function<void()> on_shut_down;
-  /// Returns the plan of what is there, as JSON, from the JSON of the status. Empty: there is none.
-  std::function<std::string(const std::string&)> plan;
 };
 
 /// Listens, and answers every request: relays jobs to servers through the host, answers reads by

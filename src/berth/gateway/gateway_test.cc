@@ -199,12 +199,6 @@ TEST_F(GatewayTest, ModelsAreListedAndShownById) {
   EXPECT_EQ(world_.get(world_.main(), "/api/v1/models/show?id=none").status, 404);
 }
 
-TEST_F(GatewayTest, AProgramWithoutAPlannerSaysSo) {
-  const http::Response reply = world_.get(world_.main(), "/api/v1/plan");
-  EXPECT_EQ(reply.status, 404);
-  EXPECT_THAT(reply.body, HasSubstr("has no planner"));
-}
-
 TEST_F(GatewayTest, LogsAreTheLastLines) {
   EXPECT_EQ(world_.get(world_.main(), "/api/v1/servers/chat/logs?lines=5").body,
             R"({"server":"chat","lines":["last 5"]})");

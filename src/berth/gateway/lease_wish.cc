@@ -2,7 +2,6 @@
 #include "berth/gateway/lease_wish.h"
 
 #include <algorithm>
-#include <initializer_list>
 #include <optional>
 #include <utility>
 
@@ -10,6 +9,7 @@
 #include <fmt/ranges.h>
 #include <boost/json.hpp>
 
+#include "berth/gateway/members.h"
 #include "berth/gateway/models.h"
 #include "berth/host/text.h"
 
@@ -26,22 +26,6 @@ constexpr std::int64_t kDeviceMax = 63;
 
 tl::unexpected<Error> bad(std::string what) {
   return fail(ErrorCode::bad_request, std::move(what));
-}
-
-/// Errors: bad_request if it is no JSON object or has other members than these.
-Result<json::object> object_in(std::string_view body, std::initializer_list<const char*> known) {
-  json::error_code broken;
-  json::value value = json::parse(body, broken);
-  if (broken || !value.is_object()) return bad("the body must be a JSON object");
-  for (const auto& member : value.get_object()) {
-    const bool is_known = std::any_of(known.begin(), known.end(), [&](const char* name) {
-      return std::string_view(member.key()) == name;
-    });
-    if (is_known) continue;
-    return bad(fmt::format("\"{}\" is no member of this request; known: {}",
-                           std::string_view(member.key()), fmt::join(known, ", ")));
-  }
-  return std::move(value.get_object());
 }
 
 /// The members that leases and holds share: "max" and "name".
@@ -161,7 +145,7 @@ Result<std::vector<ServerId>> servers_in(const config::Config& config, const jso
 
 Result<host::JobRequest> lease_wish(const config::Config& config, std::string_view body,
                                     std::string client) {
-  const auto object = object_in(body, {"bytes", "vram", "device", "ram", "class", "max", "name"});
+  const auto object = members_in(body, {"bytes", "vram", "device", "ram", "class", "max", "name"});
   if (!object) return fail(object.error());
   host::JobRequest wish{.kind = core::JobKind::lease,
                         .server = core::kNoServer,
@@ -180,7 +164,7 @@ Result<host::JobRequest> lease_wish(const config::Config& config, std::string_vi
 
 Result<host::JobRequest> hold_wish(const config::Config& config, std::string_view body,
                                    std::string client) {
-  const auto object = object_in(body, {"servers", "exclusive", "max", "name", "resume"});
+  const auto object = members_in(body, {"servers", "exclusive", "max", "name", "resume"});
   if (!object) return fail(object.error());
   host::JobRequest wish{.kind = core::JobKind::hold,
                         .job_class = core::ServerClass::video,

@@ -36,6 +36,11 @@ constexpr Route named(std::string_view method, std::string_view path, Act act,
   return {method, path, act, entrances, Serves::any, ModelAt::path, ErrorForm::openai};
 }
 
+/// A question whose body is too long for a query: it changes nothing.
+constexpr Route asked(std::string_view path, Act act) {
+  return {"POST", path, act, kReaders, Serves::any, ModelAt::none, ErrorForm::openai};
+}
+
 constexpr Route owned(std::string_view path, Act act) {
   return {"POST", path, act, kOwner, Serves::any, ModelAt::none, ErrorForm::openai};
 }
@@ -68,6 +73,7 @@ constexpr std::array kRoutes{
     read("/api/v1/models", Act::list_models, kReaders),
     read("/api/v1/models/show", Act::show_model, kReaders),
     read("/api/v1/plan", Act::plan, kReaders),
+    asked("/api/v1/plan", Act::plan),
     read("/api/v1/status", Act::status, kReaders),
     read("/api/v1/explain", Act::explain, kReaders),
     read("/api/v1/events", Act::events, kReaders),

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "berth/plan/report_json.h"
+
 #include <boost/json.hpp>
 
-#include "plan_advice_text.h"
-#include "plan_text.h"
+#include "berth/plan/advice_text.h"
 
-namespace berth::cli {
+namespace berth::plan {
 namespace {
 
 namespace json = boost::json;
 using core::PlanQuestion;
 using core::PlanReport;
+using core::PlanVerdict;
 using core::PoolReport;
 
 json::value bytes_of(const std::optional<Bytes>& bytes) {
@@ -44,7 +46,32 @@ json::object pool_of(const PlanQuestion& question, const PoolReport& report) {
 
 }  // namespace
 
-std::string plan_json(const PlanQuestion& question, const PlanReport& report) {
+std::string_view verdict_name(PlanVerdict verdict) {
+  switch (verdict) {
+    case PlanVerdict::offload:
+      return "offload";
+    case PlanVerdict::direct:
+      return "direct";
+    case PlanVerdict::unknown:
+      return "unknown";
+  }
+  return "unknown";
+}
+
+std::vector<std::size_t> shown_pools(const PlanQuestion& question, const PlanReport& report) {
+  std::vector<std::size_t> shown;
+  for (std::size_t i = 0; i < question.pools.size(); ++i) {
+    const bool is_wanted = !report.pools[i].need || report.pools[i].need->count > 0;
+    if (question.pools[i].capacity || is_wanted) shown.push_back(i);
+  }
+  // As the seed's tables have it: RAM stands before VRAM.
+  std::stable_sort(shown.begin(), shown.end(), [&](std::size_t a, std::size_t b) {
+    return question.pools[a].is_gpu < question.pools[b].is_gpu;
+  });
+  return shown;
+}
+
+std::string report_json(const PlanQuestion& question, const PlanReport& report) {
   json::object object = pool_of(question, report.pools[report.bottleneck]);
   json::array pools;
   for (const std::size_t pool : shown_pools(question, report))
@@ -54,7 +81,7 @@ std::string plan_json(const PlanQuestion& question, const PlanReport& report) {
   for (const core::Advice& each : report.advice)
     advice.emplace_back(advice_sentence(question, report, each));
   object["advice"] = std::move(advice);
-  return json::serialize(object) + "\n";
+  return json::serialize(object);
 }
 
-}  // namespace berth::cli
+}  // namespace berth::plan

@@ -11,7 +11,7 @@
 #include "berth/config/config.h"
 #include "berth/core/plan_report.h"
 
-namespace berth::cli {
+namespace berth::plan {
 
 struct PlanSource {
   std::string name;  ///< for people: "the Berth that runs at http://127.0.0.1:8700"
@@ -23,13 +23,10 @@ struct PlanSource {
 /// model, has an unknown size.
 PlanSource plan_of_config(const config::Config& config);
 
-/// Returns the plan of a Berth with that configuration as JSON, from the JSON of its status.
-std::string plan_of_status(const std::string& status, const config::Config& config);
-
 /// Returns the servers of the running Berth that it may start, what is leased, and its pools as it
 /// sees them now. What Berth does not tell, the classes of servers and the rest of the policy, is
 /// taken from `config`.
 PlanSource plan_of_daemon(const client::DaemonStatus& status,
                           const std::optional<config::Config>& config);
 
-}  // namespace berth::cli
+}  // namespace berth::plan

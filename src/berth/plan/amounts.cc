@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "plan_amounts.h"
+#include "berth/plan/amounts.h"
 
 #include <cmath>
 
 #include <fmt/format.h>
 
-namespace berth::cli {
+namespace berth::plan {
 namespace {
 
 double rounded(double value, Rounding rounding) {
@@ -43,4 +43,4 @@ std::string comparison(Bytes need, Bytes limit) {
   return fmt::format("{} {} {} bytes", need.count, sign, limit.count);
 }
 
-}  // namespace berth::cli
+}  // namespace berth::plan

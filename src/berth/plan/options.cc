@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "plan_options.h"
+#include "berth/plan/options.h"
 
 #include <algorithm>
 #include <array>
@@ -12,7 +12,7 @@
 
 #include "berth/base/bytes.h"
 
-namespace berth::cli {
+namespace berth::plan {
 namespace {
 
 using core::PlanComponent;
@@ -32,11 +32,15 @@ constexpr std::string_view kDeclared = "declared";
 
 /// One option with its value, for messages: `--llm "3.5GB:32/32"`.
 struct Given {
+  std::string_view prefix;
   std::string_view option;
   std::string_view text;
 
+  [[nodiscard]] std::string name(std::string_view other) const {
+    return std::string(prefix).append(other);
+  }
   [[nodiscard]] tl::unexpected<Error> wrong(std::string_view problem) const {
-    return fail(ErrorCode::bad_request, fmt::format("{} \"{}\": {}", option, text, problem));
+    return fail(ErrorCode::bad_request, fmt::format("{} \"{}\": {}", name(option), text, problem));
   }
 };
 
@@ -129,12 +133,14 @@ Result<Places> places_of(const Given& given, const Members& members,
     if (pools[i].is_gpu) gpus.push_back(PoolId{i});
   const auto ram =
       std::find_if(pools.begin(), pools.end(), [](const PlanPool& pool) { return !pool.is_gpu; });
-  if (ram == pools.end()) return given.wrong("the machine's pools are GPUs only; add --ram");
+  if (ram == pools.end())
+    return given.wrong("the machine's pools are GPUs only; add " + given.name("ram"));
   places.ram = PoolId{static_cast<std::uint32_t>(ram - pools.begin())};
   if (!gpus.empty()) places.vram = gpus.front();
   const auto device = find(members, "device");
   if (!device) return places;
-  if (gpus.empty()) return given.wrong("device: there is no GPU; leave it out, or add --vram");
+  if (gpus.empty())
+    return given.wrong("device: there is no GPU; leave it out, or add " + given.name("vram"));
   const auto number =
       read_whole(given, "device", *device, static_cast<std::int64_t>(gpus.size()) - 1);
   if (!number) return fail(number.error());
@@ -256,7 +262,8 @@ Status add_share(const Given& given, const Members& members, std::string_view ke
   }
   if (!pool) {
     if (*bytes == Bytes{0}) return {};
-    return given.wrong("the machine has no VRAM; add --vram, or write ram=");
+    return given.wrong(
+        fmt::format("the machine has no VRAM; add {}, or write ram=", given.name("vram")));
   }
   out.shares.push_back({*pool, *bytes, std::string(kDeclared)});
   return {};
@@ -270,7 +277,8 @@ Result<PlanComponent> read_declared(const Given& given, const std::vector<PlanPo
   if (known) return *known;
   return given.wrong(
       "says no memory; write NAME:vram=5GB, NAME:vram=5GB,ram=2GB,cpu=16%, or the name of a "
-      "component that Berth knows: \"WAN I2V\" (with --vram)");
+      "component that Berth knows: \"WAN I2V\" (with " +
+      given.name("vram") + ")");
 }
 
 Result<PlanComponent> read_component(const Given& given, const std::vector<PlanPool>& pools) {
@@ -320,35 +328,35 @@ Status take_foreign(const Given& given, std::vector<PlanPool>& pools) {
 
 }  // namespace
 
-Result<std::vector<PlanPool>> read_machine(const PlanOptions& options) {
+Result<std::vector<PlanPool>> read_machine(const Options& options) {
   std::vector<PlanPool> pools;
-  const auto capacity = [](std::string_view option, const std::string& text) -> Result<Bytes> {
-    const Given given{option, text};
+  const auto capacity = [&](std::string_view option, const std::string& text) -> Result<Bytes> {
+    const Given given{options.prefix, option, text};
     const auto amount = read_amount(given, text);
     if (!amount) return fail(amount.error());
     if (amount->count == 0) return given.wrong("there is no such memory; leave the option out");
     return *amount;
   };
   for (const std::string& text : options.vram) {
-    const auto amount = capacity("--vram", text);
+    const auto amount = capacity("vram", text);
     if (!amount) return fail(amount.error());
     pools.push_back(
         {.name = fmt::format("gpu{}.vram", pools.size()), .is_gpu = true, .capacity = *amount});
   }
   pools.push_back({.name = "ram"});
   if (!options.ram.empty()) {
-    const auto amount = capacity("--ram", options.ram);
+    const auto amount = capacity("ram", options.ram);
     if (!amount) return fail(amount.error());
     pools.back().capacity = *amount;
   }
   for (const std::string& text : options.foreign) {
-    const Status taken = take_foreign({"--foreign", text}, pools);
+    const Status taken = take_foreign({options.prefix, "foreign", text}, pools);
     if (!taken) return fail(taken.error());
   }
   return pools;
 }
 
-Result<std::vector<PlanComponent>> read_components(const PlanOptions& options,
+Result<std::vector<PlanComponent>> read_components(const Options& options,
                                                    const std::vector<PlanPool>& pools) {
   std::vector<PlanComponent> components;
   const auto add = [&](Result<PlanComponent> read) -> Status {
@@ -361,19 +369,46 @@ Result<std::vector<PlanComponent>> read_components(const PlanOptions& options,
     return {};
   };
   for (std::size_t i = 0; i < options.llms.size(); ++i) {
-    const Status added = add(read_llm({"--llm", options.llms[i]}, numbered("llm", i), pools));
+    const Status added =
+        add(read_llm({options.prefix, "llm", options.llms[i]}, numbered("llm", i), pools));
     if (!added) return fail(added.error());
   }
   for (std::size_t i = 0; i < options.diffusions.size(); ++i) {
-    const Given given{"--diffusion", options.diffusions[i]};
+    const Given given{options.prefix, "diffusion", options.diffusions[i]};
     const Status added = add(read_diffusion(given, numbered("diffusion", i), pools));
     if (!added) return fail(added.error());
   }
   for (const std::string& text : options.components) {
-    const Status added = add(read_component({"--component", text}, pools));
+    const Status added = add(read_component({options.prefix, "component", text}, pools));
     if (!added) return fail(added.error());
   }
   return components;
 }
 
-}  // namespace berth::cli
+Result<core::PlanQuestion> question_of(const Options& options,
+                                       const std::function<Result<core::PlanQuestion>()>& at_hand) {
+  if (!options.has_machine() && !options.has_components()) return at_hand();
+  if (!options.has_components()) {
+    return fail(ErrorCode::bad_request,
+                fmt::format("plan what? Name what shall be there together, for example {0}llm "
+                            "3.5GB:32/32 and {0}diffusion 6.9GB, or {0}component \"WAN "
+                            "I2V:vram=21GB\"",
+                            options.prefix));
+  }
+  core::PlanQuestion question;
+  if (options.has_machine()) {
+    auto pools = read_machine(options);
+    if (!pools) return fail(pools.error());
+    question.pools = std::move(*pools);
+  } else {
+    auto machine = at_hand();
+    if (!machine) return machine;
+    question.pools = std::move(machine->pools);
+  }
+  auto components = read_components(options, question.pools);
+  if (!components) return fail(components.error());
+  question.components = std::move(*components);
+  return question;
+}
+
+}  // namespace berth::plan

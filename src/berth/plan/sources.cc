@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "plan_sources.h"
+#include "berth/plan/sources.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -8,16 +8,14 @@
 
 #include <fmt/format.h>
 
-#include "berth/base/assert.h"
 #include "berth/host/known_footprints.h"
 #include "berth/host/text.h"
 #include "berth/host/world.h"
+#include "berth/plan/amounts.h"
 #include "berth/probe/gpu.h"
 #include "berth/probe/machine.h"
-#include "plan_amounts.h"
-#include "plan_text.h"
 
-namespace berth::cli {
+namespace berth::plan {
 namespace {
 
 using core::PlanComponent;
@@ -212,11 +210,4 @@ PlanSource plan_of_daemon(const client::DaemonStatus& status,
   return source;
 }
 
-std::string plan_of_status(const std::string& status, const config::Config& config) {
-  const Result<client::DaemonStatus> read = client::read_status(status);
-  BERTH_ASSERT(read);  // it is our own
-  const PlanSource source = plan_of_daemon(*read, config);
-  return plan_json(source.question, core::report_on(source.question));
-}
-
-}  // namespace berth::cli
+}  // namespace berth::plan

@@ -7,7 +7,7 @@
 
 #include "berth/base/bytes.h"
 
-namespace berth::cli {
+namespace berth::plan {
 
 enum class Rounding { nearest, up, down };
 
@@ -17,4 +17,4 @@ std::string gigabytes(std::optional<Bytes> bytes, Rounding rounding = Rounding::
 /// Returns "12.5 GB > 6.0 GB"; in bytes where the rounded amounts would look the same and are not.
 std::string comparison(Bytes need, Bytes limit);
 
-}  // namespace berth::cli
+}  // namespace berth::plan

@@ -5,7 +5,7 @@
 
 #include "berth/core/plan_report.h"
 
-namespace berth::cli {
+namespace berth::plan {
 
 /// Returns the advice as one sentence with its numbers, without a full stop.
 std::string advice_sentence(const core::PlanQuestion& question, const core::PlanReport& report,
@@ -14,4 +14,4 @@ std::string advice_sentence(const core::PlanQuestion& question, const core::Plan
 /// Is it a warning, and not a way to make the plan fit?
 bool is_warning(const core::Advice& advice);
 
-}  // namespace berth::cli
+}  // namespace berth::plan

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "plan_advice_text.h"
+#include "berth/plan/advice_text.h"
 
 #include <algorithm>
 #include <array>
@@ -8,9 +8,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "plan_amounts.h"
+#include "berth/plan/amounts.h"
 
-namespace berth::cli {
+namespace berth::plan {
 namespace {
 
 using core::Advice;
@@ -118,4 +118,4 @@ bool is_warning(const Advice& advice) {
   return advice.kind == AdviceKind::spike || advice.kind == AdviceKind::contention;
 }
 
-}  // namespace berth::cli
+}  // namespace berth::plan
