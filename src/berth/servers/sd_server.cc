@@ -226,13 +226,9 @@ Task<bool> SdServer::healthy(Duration limit) {
 Task<Status> SdServer::stop(bool /*keep: it has no state*/, Duration deadline) {
   supervised_.expect_exit();
   if (!supervised_.running()) co_return supervised_.sweep();
-  // A picture that is still drawn is one that nobody waits for: TERM would wait for its end.
-  const bool kill_at_once = log_.drawing();
-  step("stopping", fmt::format("server \"{}\" gets {}", name_,
-                               kill_at_once ? "SIGKILL: it draws for "
-                                              "nobody"
-                                            : "SIGTERM"));
-  auto ended = co_await supervised_.terminate(kill_at_once, kTermGrace, deadline);
+  // It has no handler: a picture that is still drawn, for nobody, ends with it.
+  step("stopping", fmt::format("server \"{}\" gets SIGTERM", name_));
+  auto ended = co_await supervised_.terminate(/*kill_at_once=*/false, kTermGrace, deadline);
   if (ended) step("gone", fmt::format("server \"{}\": {}", name_, supervised_.how()));
   co_return ended;
 }
