@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <thread>
 
@@ -20,6 +21,27 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 class Servers : public World {};
+
+/// Does something again and again on a thread of its own, until its end.
+class Meanwhile {
+ public:
+  explicit Meanwhile(std::function<void()> again)
+      : thread_([this, again = std::move(again)] {
+          for (; !is_over_; ++times_)
+            again();
+        }) {}
+  ~Meanwhile() { end(); }
+  [[nodiscard]] int times() const { return times_; }
+  void end() {
+    is_over_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  std::atomic<bool> is_over_ = false;
+  std::atomic<int> times_ = 0;
+  std::thread thread_;
+};
 
 TEST_F(Servers, AServerThatIsAddedLeavesTheOthersRunningWhereTheyAre) {
   Seed seed(open());
@@ -39,21 +61,14 @@ TEST_F(Servers, AServerThatIsAddedLeavesTheOthersRunningWhereTheyAre) {
 TEST_F(Servers, WhoAsksWhileAServerIsAddedIsAnswered) {
   Seed seed(open());
   ASSERT_OK(seed.llama.start(llama_config()));
-  std::atomic<bool> is_over = false;
-  std::atomic<int> asked = 0;
-  std::thread asker([&] {
-    for (; !is_over; ++asked) {
-      const auto health = seed.llama.health();
-      ASSERT_OK(health);
-      EXPECT_EQ(*health, Health::ok);
-    }
+  const Meanwhile asker([&] {
+    const auto health = seed.llama.health();
+    ASSERT_OK(health);
+    EXPECT_EQ(*health, Health::ok);
   });
-  until("the first was answered", [&] { return asked > 0; });
+  until("the first was answered", [&] { return asker.times() > 0; });
 
   ASSERT_OK(seed.diffusion.start(diffusion_config()));
-
-  is_over = true;
-  asker.join();
 }
 
 http::Request chat() {
@@ -92,30 +107,26 @@ TEST_F(Servers, NoRequestFailsWhileServersAreAdded) {
   config.port = 0;
   ASSERT_OK(seed.llama.start(config));
   const auto port = static_cast<std::uint16_t>(seed.llama.status()->front_port);
-  std::atomic<bool> is_over = false;
-  std::atomic<int> asked = 0;
+  int asked = 0;
   std::map<std::string, int> answers;
-  std::thread asker([&] {
-    for (; !is_over; ++asked) {
-      http::Request models;
-      models.target = "/v1/models";
-      ++answers[answer_to(port, asked % 10 == 0 ? chat() : std::move(models))];
-    }
+  Meanwhile asker([&] {
+    http::Request models;
+    models.target = "/v1/models";
+    ++answers[answer_to(port, asked++ % 10 == 0 ? chat() : std::move(models))];
   });
-  until("the first were answered", [&] { return asked > 10; });
+  until("the first were answered", [&] { return asker.times() > 10; });
 
   for (const std::string name : {"a", "b", "c", "d"}) {
-    const int before = asked;
+    const int before = asker.times();
     DiffusionServer added(seed.berth);
     DiffusionConfig another = diffusion_config();
     another.name = name;
     ASSERT_OK(added.start(another));
-    until("some more were answered", [&] { return asked > before + 10; });
+    until("some more were answered", [&] { return asker.times() > before + 10; });
   }
 
-  is_over = true;
-  asker.join();
-  EXPECT_THAT(answers, ElementsAre(testing::Pair("200", asked.load())));
+  asker.end();
+  EXPECT_THAT(answers, ElementsAre(testing::Pair("200", asked)));
 }
 
 TEST_F(Servers, ADirectoryThatIsOpenedWhileItsLastHandleGoesWaitsForIt) {
