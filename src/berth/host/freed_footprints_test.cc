@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "berth/host/footprint_test_support.h"
 #include "berth/host/known_footprints.h"
 #include "berth/host/world.h"
 
@@ -13,13 +14,8 @@ using store::FootprintRow;
 using store::Stage;
 
 config::Config config_of(const std::string& weights) {
-  const auto config = config::parse(
-      "[pool.ram]\nkind = \"capped\"\ncapacity = \"1000MiB\"\n[server.image]\n"
-      "kind = \"sd-server\"\nmodel = \"/no/sd\"\nmemory = { ram = \"400MiB\" }\n" +
-          weights,
-      "test.toml", {.home = "/none", .state = std::nullopt});
-  EXPECT_TRUE(config) << config.error().message;
-  return *config;
+  return config_with("kind = \"sd-server\"\nmodel = \"/no/sd\"\nmemory = { ram = \"400MiB\" }\n" +
+                     weights);
 }
 
 core::Config planned(const config::Config& config, const std::vector<FootprintRow>& rows) {
@@ -29,17 +25,6 @@ core::Config planned(const config::Config& config, const std::vector<FootprintRo
   return complete;
 }
 
-FootprintRow seen(const config::Config& config, Stage stage, Bytes bytes) {
-  return {.key = footprint_key(config.servers[0]),
-          .pool = "ram",
-          .stage = stage,
-          .shape = "",
-          .bytes = bytes.count,
-          .server = "image"};
-}
-
-constexpr PoolId kRam{0};
-constexpr PoolId kSecond{1};
 constexpr const char* kOnDemand = "weights = \"on_demand\"\n";
 
 TEST(FreedFootprints, AServerWithItsWeightsOnDemandKeepsLittleInBothPools) {
@@ -73,8 +58,7 @@ TEST(FreedFootprints, AServerWithResidentWeightsCannotBeFreed) {
 
 TEST(FreedFootprints, WhatWasMeasuredWithResidentWeightsIsNotBelieved) {
   const config::Config resident = config_of("");
-  const core::Config plan =
-      planned(config_of(kOnDemand), {seen(resident, Stage::work, 900_MiB)});
+  const core::Config plan = planned(config_of(kOnDemand), {seen(resident, Stage::work, 900_MiB)});
   EXPECT_EQ(plan.servers[0].footprint.in(kSecond), 400_MiB);
 }
 

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "berth/host/footprint_test_support.h"
 #include "berth/host/run_memory.h"
 #include "berth/host/second_pools.h"
 #include "berth/host/world.h"
@@ -16,15 +17,10 @@ using store::Stage;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-/// Files that are not there: everything is declared or learned.
 config::Config config_of(const std::string& policy) {
-  const auto config = config::parse(
-      "[pool.ram]\nkind = \"capped\"\ncapacity = \"1000MiB\"\n[server.chat]\n"
+  return config_with(
       "kind = \"llama-server\"\nmodel = \"/no/chat.gguf\"\nmemory = { ram = \"300MiB\" }\n" +
-          policy,
-      "test.toml", {.home = "/none", .state = std::nullopt});
-  EXPECT_TRUE(config) << config.error().message;
-  return *config;
+      policy);
 }
 
 core::Config planned(const config::Config& config, const std::vector<FootprintRow>& rows) {
@@ -33,18 +29,6 @@ core::Config planned(const config::Config& config, const std::vector<FootprintRo
   return complete;
 }
 
-FootprintRow seen(const config::Config& config, Stage stage, Bytes bytes,
-                  const std::string& pool = "ram") {
-  return {.key = footprint_key(config.servers[0]),
-          .pool = pool,
-          .stage = stage,
-          .shape = "",
-          .bytes = bytes.count,
-          .server = "chat"};
-}
-
-constexpr PoolId kRam{0};
-constexpr PoolId kSecond{1};
 constexpr const char* kMeasured = "[policy]\npreset = \"measured\"\n";
 
 TEST(PresetSeed, PlansWithWhatIsDeclaredAndInTheSecondPoolWithWhatWasMeasured) {
