@@ -115,6 +115,39 @@ TEST_F(Orchestrator, TheLlmComesBackWhenThePictureIsCancelled) {
   EXPECT_FALSE(seed.diffusion.busy().value());
 }
 
+TEST_F(Orchestrator, WithCancelRestartACancelledPictureEndsAtOnce) {
+  prepare();
+  constexpr int kStepMs = 2000;
+  const auto berth =
+      Berth::open({.config_file = {},
+                   .config = config_text() + section("llm", "wanted = \"on\"\n") +
+                             image_section("image", "cancel = \"restart\"\n", kStepMs),
+                   .state_dir = {}});
+  ASSERT_OK(berth);
+  Seed seed(*berth);
+  DiffusionConfig image;
+  image.model_id = "image";
+  ASSERT_OK(seed.diffusion.start(image));
+  bool asked = false;
+  ImageRequest request = World::picture(100);
+  request.on_progress = [&](int, int, ImageStage stage, double) {
+    if (stage != ImageStage::diffusion || asked) return;
+    asked = true;
+    EXPECT_TRUE(seed.diffusion.cancel());
+  };
+  const auto begun = std::chrono::steady_clock::now();
+
+  EXPECT_CODE(seed.diffusion.generate_image(request), ErrorCode::cancelled);
+
+  EXPECT_TRUE(asked);
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, 100s) << "the picture would have taken 200 s";
+  LlamaConfig llm;
+  llm.model_id = "llm";
+  ASSERT_OK(seed.llama.start(llm));
+  EXPECT_NE(seed.pid(), 0);
+  EXPECT_EQ(journal_count("cancel_restarts"), 1);
+}
+
 // 8, 19: it fails often enough that no try of this test succeeds.
 TEST_F(Orchestrator, ThePictureIsReturnedThoughTheLlmDoesNotComeBack) {
   WorldOptions options;

@@ -105,11 +105,12 @@ std::string World::section(const std::string& name, const std::string& options) 
       name, path("llm.gguf"), options);
 }
 
-std::string World::image_section(const std::string& name) const {
+std::string World::image_section(const std::string& name, const std::string& options,
+                                 int step_ms) const {
   return fmt::format(
       "\n[server.{0}]\nkind = \"sd-server\"\nmodel = \"{1}\"\nport = 0\n"
-      "extra_args = [\"--standin-memory\", \"24MiB\", \"--standin-step-ms\", \"2\"]\n",
-      name, path("sd.safetensors"));
+      "extra_args = [\"--standin-memory\", \"24MiB\", \"--standin-step-ms\", \"{2}\"]\n{3}",
+      name, path("sd.safetensors"), step_ms, options);
 }
 
 Berth World::open(const WorldOptions& options) {

@@ -52,7 +52,8 @@ class World : public testing::Test {
   [[nodiscard]] Ended command(const std::vector<std::string>& arguments) const;
   /// An LLM's section, with further keys; and one of an image server.
   [[nodiscard]] std::string section(const std::string& name, const std::string& options) const;
-  [[nodiscard]] std::string image_section(const std::string& name) const;
+  [[nodiscard]] std::string image_section(const std::string& name, const std::string& options = "",
+                                          int step_ms = 2) const;
   /// Starts this program again, for one test that is disabled. The caller ends it.
   [[nodiscard]] pid_t start_self(const std::string& test) const;
   /// Starts `berth up` on the state directory, with these sections behind the world's own.
