@@ -130,7 +130,7 @@ TEST(PlanOptions, WhatIsWrongIsSaidWithTheOptionAndWhatToWrite) {
 }
 
 TEST(PlanOptions, VramOnAMachineWithoutAGpuIsAMistake) {
-  Options options;
+  Options options{.prefix = "--"};
   options.ram = "16GB";
   options.components = {"X:vram=5GB"};
   EXPECT_THAT(read(options).error().message, HasSubstr("add --vram, or write ram="));

@@ -109,7 +109,7 @@ CASES = [
     case("gateway sees the seam of servers", "src/berth/gateway/a.cc", '"berth/servers/adapter.h"'),
     case("and not one server kind", "src/berth/gateway/a.cc", '"berth/servers/sd_server.h"',
          "src/berth/gateway/a.cc:2: gateway may not include berth/servers/sd_server.h; it may "
-         "include: base, config, core, host, http, servers/adapter.h"),
+         "include: base, client/replies.h, config, core, host, http, plan, servers/adapter.h"),
     case("nothing above is included", "src/berth/host/a.cc", '"berth/gateway/gateway.h"',
          "src/berth/host/a.cc:2: host may not include berth/gateway/gateway.h; it may include: base,"
          " config, core, http, models, probe, process, servers, store"),

@@ -24,6 +24,7 @@ struct Context {
   Executor executor;
   host::Host& host;
   std::function<void()> on_shut_down;
+  Duration progress_unit{1s};
   std::string address;  ///< of the main entrance: "http://127.0.0.1:8700"
   std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
   std::chrono::system_clock::time_point started_wall = std::chrono::system_clock::now();

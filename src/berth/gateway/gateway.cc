@@ -161,6 +161,7 @@ Task<Result<std::unique_ptr<Gateway>>> Gateway::start(Executor executor, host::H
                                                       GatewayOptions options) {
   auto context = std::make_shared<Context>(std::move(executor), host);
   context->on_shut_down = std::move(options.on_shut_down);
+  context->progress_unit = options.progress_unit;
   std::unique_ptr<Gateway> gateway(new Gateway(std::move(context)));
   Status opened = gateway->make_private_folder();
   if (opened) opened = gateway->open_doors(std::move(options.parked));

@@ -24,6 +24,8 @@ using ParkedDoors = std::map<std::uint16_t, http::ParkedSocket>;
 struct GatewayOptions {
   /// Of the gateway before this one in the same process.
   ParkedDoors parked;
+  /// What X-Berth-Progress counts in. Tests make it shorter.
+  Duration progress_unit{1s};
   /// Called when a client of the control socket asks Berth to go down; it was answered already.
   std::function<void()> on_shut_down;
 };

@@ -263,7 +263,8 @@ Result<Wishes> wishes_of(const Call& call) {
   if (!parent) return fail(parent.error());
   const auto hold = hold_of(call);
   if (!hold) return fail(hold.error());
-  const auto progress = progress_of(call.route(), call.exchange.request());
+  const auto progress =
+      progress_of(call.route(), call.exchange.request(), call.context->progress_unit);
   if (!progress) return fail(progress.error());
   return Wishes{*parent, *hold, *progress};
 }

@@ -27,7 +27,8 @@ bool is_stream(const Route& route, std::string_view body) {
 
 }  // namespace
 
-Result<std::optional<Duration>> progress_of(const Route& route, const http::Request& request) {
+Result<std::optional<Duration>> progress_of(const Route& route, const http::Request& request,
+                                            Duration unit) {
   const std::optional<std::string_view> text = request.headers.get(kProgressHeader);
   if (!text) return std::optional<Duration>{};
   int seconds = 0;
@@ -40,7 +41,7 @@ Result<std::optional<Duration>> progress_of(const Route& route, const http::Requ
                             kProgressHeader, text->substr(0, kHeaderShown), kSecondsMax));
   }
   if (!is_stream(route, request.body)) return std::optional<Duration>{};
-  return std::optional<Duration>{std::chrono::seconds(seconds)};
+  return std::optional<Duration>{seconds * unit};
 }
 
 std::string progress_comment(std::string_view what, std::string_view server) {

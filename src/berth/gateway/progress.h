@@ -13,10 +13,11 @@ namespace berth::gateway {
 
 inline constexpr std::string_view kProgressHeader = "X-Berth-Progress";
 
-/// Returns how often the client wants a comment: the seconds of X-Berth-Progress. Nothing if it did
-/// not ask, or for no stream (`"stream": true` of an LLM).
+/// Returns how often the client wants a comment: the seconds of X-Berth-Progress, each as long as
+/// `unit`. Nothing if it did not ask, or for no stream (`"stream": true` of an LLM).
 /// Errors: bad_request, naming the header.
-Result<std::optional<Duration>> progress_of(const Route& route, const http::Request& request);
+Result<std::optional<Duration>> progress_of(const Route& route, const http::Request& request,
+                                            Duration unit);
 
 /// Waits until the job is answered or the client has left. Each time that `every` has passed
 /// meanwhile the client gets a comment, before the first of them the head of its reply, with

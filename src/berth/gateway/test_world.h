@@ -49,7 +49,8 @@ class World {
                              [this](http::Exchange& exchange) { return answer(this, &exchange); });
     upstream = std::move(*listening);
     host.keep_images(loop.executor(), folder);
-    GatewayOptions options{.on_shut_down = [this] { asked_to_shut_down.set(); }};
+    GatewayOptions options{.progress_unit = 100ms,
+                           .on_shut_down = [this] { asked_to_shut_down.set(); }};
     auto started = run_on(loop, Gateway::start(loop.executor(), host, std::move(options)));
     gateway = std::move(*started);
   }

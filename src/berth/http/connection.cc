@@ -14,8 +14,6 @@ namespace beast = boost::beast;
 constexpr std::size_t kReadAhead = 64 << 10;
 /// How long a client may take to read the last reply and close.
 constexpr Duration kLinger = std::chrono::seconds(2);
-/// How long who has just connected may take to ask, once no further requests are wanted.
-constexpr Duration kFirstRequestGrace = std::chrono::seconds(1);
 
 tl::unexpected<Error> misuse(std::string what) {
   return fail(ErrorCode::internal, std::move(what));
@@ -332,7 +330,7 @@ Task<void> Connection::linger() {
 
 void Connection::drain() {
   drains_ = true;
-  first_request_by_ = Clock::now() + kFirstRequestGrace;
+  first_request_by_ = Clock::now() + options_.first_request_grace;
   if (idle_ && !is_fresh_) close();
   arrived_.set();
 }

@@ -85,6 +85,8 @@ struct ServerOptions {
   std::uint64_t rate_min = 4 << 10;
   /// Without any byte, between requests.
   Duration idle_timeout = std::chrono::seconds(60);
+  /// What who has just connected may take to ask, once the server takes no more.
+  Duration first_request_grace = std::chrono::seconds(1);
   /// More connections than this are answered with 503.
   std::size_t connection_limit = 1024;
   /// Looks at a head before the body is read. A reply is sent, and the connection closed: the body

@@ -394,11 +394,13 @@ Task<void> connect_and_say_nothing(Endpoint endpoint, Server* server) {
   while (server->connections() == 0)
     co_await delay(1ms);
   const ParkedSocket parked = server->park();
+  EXPECT_EQ(co_await peer->read_rest(), "");
+  peer->close();
   co_await server->all_closed();
 }
 
 TEST_F(ServerTest, WhoConnectsAndSaysNothingDoesNotHoldUpItsEnd) {
-  serve(answer_target_and_body, {.idle_timeout = 1h});
+  serve(answer_target_and_body, {.idle_timeout = 1h, .first_request_grace = 10ms});
   run_on(loop_, connect_and_say_nothing(endpoint(), server_.get()));
 }
 
