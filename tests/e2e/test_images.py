@@ -289,6 +289,8 @@ class Cancelled(ImageTest):
             self.assertFalse(lives(pid))
             self.assertEqual("cancelled", self.status(berth, job))
         self.assertEqual(3, berth.steps().count("cancel_restarts"))
+        self.assertEqual('server "image" must end (its picture was cancelled, and `cancel` is "restart")',
+                         berth.record("decision", "exited")["text"])
         self.assertEqual(200, berth.chat("Hi").status)
 
     def test_it_can_be_done_twice_but_not_after_the_end(self):
