@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <functional>
 #include <string>
@@ -11,6 +12,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <boost/json.hpp>
+
+#include "berth/gateway/body.h"
 
 namespace berth::gateway {
 namespace {
@@ -31,6 +34,7 @@ constexpr double kScaleMax = 100;
 /// With room for the next pictures of a batch. A JSON number beyond 2^53 is another one elsewhere.
 constexpr std::int64_t kSeedMax = (1LL << 53) - 16;
 constexpr std::int64_t kCountMax = 5;
+constexpr double kRelayedCountMax = 8;
 constexpr std::size_t kPromptMax = 32 << 10;
 constexpr std::size_t kShown = 40;
 
@@ -149,19 +153,50 @@ Status read_member(std::string_view name, const json::value& value, host::ImageW
                                                   name.substr(0, kShown), known));
 }
 
-Result<json::object> object_in(std::string_view body) {
-  boost::system::error_code broken;
-  json::value value = json::parse(body, broken);
-  if (broken) {
-    return fail(ErrorCode::bad_request, fmt::format("the body is not valid JSON ({}); send a JSON "
-                                                    "object with a prompt",
-                                                    broken.message()));
-  }
-  if (!value.is_object()) return fail(ErrorCode::bad_request, "the body must be a JSON object");
-  return std::move(value.get_object());
+struct Limit {
+  std::string_view name;
+  double max;
+};
+
+/// Of pictures that sd-server itself answers: less than 1 or more than this it clamps in silence,
+/// or fails at when everybody else was put out for it.
+constexpr auto kRelayed = std::to_array<Limit>({{"n", kRelayedCountMax},
+                                                {"batch_size", kRelayedCountMax},
+                                                {"width", kSideMax},
+                                                {"height", kSideMax},
+                                                {"steps", kStepsMax}});
+
+bool is_side(std::string_view text) {
+  std::int64_t side = 0;
+  const char* const end = text.data() + text.size();
+  const auto [at, broken] = std::from_chars(text.data(), end, side);
+  return broken == std::errc() && at == end && side >= 1 && side <= kSideMax;
+}
+
+bool is_size(const json::value& value) {
+  if (!value.is_string()) return false;
+  const std::string_view text = value.get_string();
+  const std::size_t cross = text.find('x');
+  if (cross == std::string_view::npos) return text == "auto" || text.empty();
+  return is_side(text.substr(0, cross)) && is_side(text.substr(cross + 1));
 }
 
 }  // namespace
+
+Status check_relayed_picture(std::string_view body) {
+  const auto object = object_in(body);
+  if (!object) return fail(object.error());
+  for (const Limit& limit : kRelayed) {
+    const json::value* value = object->if_contains(limit.name);
+    if (value == nullptr) continue;
+    const double number = value->is_number() ? value->to_number<double>() : 0;
+    if (number >= 1 && number <= limit.max) continue;
+    return wrong(limit.name, *value, fmt::format("a number from 1 to {}", limit.max));
+  }
+  const json::value* size = object->if_contains("size");
+  if (size == nullptr || is_size(*size)) return {};
+  return wrong("size", *size, fmt::format("WIDTHxHEIGHT, each from 1 to {}", kSideMax));
+}
 
 bool is_openai_picture(std::string_view body) {
   const auto object = object_in(body);

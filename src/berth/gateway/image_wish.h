@@ -12,6 +12,11 @@ namespace berth::gateway {
 /// Returns whether the body is a request in OpenAI's shape: it has a member that only that one has.
 bool is_openai_picture(std::string_view body);
 
+/// Looks at a request in OpenAI's shape, or of txt2img, before anybody is put out for it: its size,
+/// steps and number of pictures. The rest is sd-server's to judge.
+/// Errors: bad_request with the member and what it takes; as check_body().
+Status check_relayed_picture(std::string_view body);
+
 /// Reads prompt, negativePrompt, width, height, steps, cfgScale, seed, sampler and count; also in
 /// snake_case.
 /// Errors: bad_request with the member and what it takes.

@@ -85,6 +85,31 @@ TEST(ImageWish, WhatIsNoObjectIsRefused) {
   EXPECT_THAT(refusal("[]"), HasSubstr("must be a JSON object"));
 }
 
+TEST(RelayedPicture, WhatCannotBeDrawnIsRefusedWithItsLimit) {
+  const auto said = [](const std::string& members) {
+    const Status checked = check_relayed_picture("{" + members + "}");
+    return checked ? "taken" : checked.error().message;
+  };
+  EXPECT_EQ(said(R"("n":-5)"), "n is -5; it takes a number from 1 to 8");
+  EXPECT_EQ(said(R"("batch_size":9)"), "batch_size is 9; it takes a number from 1 to 8");
+  EXPECT_EQ(said(R"("width":1000000)"), "width is 1000000; it takes a number from 1 to 4096");
+  EXPECT_EQ(said(R"("height":"64")"), R"(height is "64"; it takes a number from 1 to 4096)");
+  EXPECT_EQ(said(R"("steps":1000000000)"), "steps is 1000000000; it takes a number from 1 to 100");
+  for (const std::string size : {R"("1000000x1000000")", R"("64x-5")", R"("64x64x64")", R"("x")",
+                                 R"("large")", "64", R"("64x99999999999999999999")"}) {
+    EXPECT_EQ(said("\"size\":" + size),
+              "size is " + size + "; it takes WIDTHxHEIGHT, each from 1 to 4096");
+  }
+}
+
+TEST(RelayedPicture, TheRestIsForTheServerToJudge) {
+  for (const std::string body :
+       {"{}", R"({"size":"64x4096","n":8,"steps":100,"width":512.0})", R"({"size":"auto"})",
+        R"({"size":"","prompt":7,"unknown":null})"}) {
+    EXPECT_TRUE(check_relayed_picture(body)) << body;
+  }
+}
+
 TEST(ImageWish, OpenAisFormHasMembersOfItsOwn) {
   EXPECT_TRUE(is_openai_picture(R"({"prompt":"a","n":1})"));
   EXPECT_TRUE(is_openai_picture(R"({"prompt":"a","size":"64x64"})"));

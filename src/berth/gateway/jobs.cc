@@ -7,8 +7,10 @@
 
 #include <fmt/format.h>
 
+#include "berth/gateway/body.h"
 #include "berth/gateway/errors.h"
 #include "berth/gateway/footprints.h"
+#include "berth/gateway/image_wish.h"
 #include "berth/gateway/models.h"
 #include "berth/gateway/progress.h"
 #include "berth/http/client.h"
@@ -331,11 +333,22 @@ Result<std::optional<JobId>> hold_of(const Call& call) {
                           (*hold)->value, kHoldHeader));
 }
 
+namespace {
+
+/// Returns the server that the request is for, if a body like that can be given to it.
+Result<ServerId> server_of(const Call& call) {
+  const std::string& body = call.exchange.request().body;
+  const bool is_picture = call.route().serves == Serves::image;
+  const Status is_good = is_picture ? check_relayed_picture(body) : check_body(body);
+  if (!is_good) return fail(is_good.error());
+  if (call.fixed) return *call.fixed;
+  return server_for(call.host().config(), call.route(), body);
+}
+
+}  // namespace
+
 Task<void> serve_job(Call call) {
-  const config::Config& config = call.host().config();
-  const Result<ServerId> server =
-      call.fixed ? Result<ServerId>(*call.fixed)
-                 : server_for(config, call.route(), call.exchange.request().body);
+  const Result<ServerId> server = server_of(call);
   const Result<Wishes> wishes = server ? wishes_of(call) : fail(server.error());
   if (wishes) {
     co_await serve(call, *server, *wishes);

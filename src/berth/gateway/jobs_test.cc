@@ -88,6 +88,42 @@ TEST_F(JobsTest, AChatIsRelayedWithTheNumberOfItsJob) {
   EXPECT_EQ(job().pieces, R"({"ok":true})");
 }
 
+Task<void> redirect(http::Exchange* exchange) {
+  http::Response reply{.status = 302, .headers = {}, .body = ""};
+  reply.headers.set("Location", "http://169.254.169.254/latest/meta-data/");
+  const Status sent = co_await exchange->respond(std::move(reply));
+  static_cast<void>(sent);
+}
+
+TEST_F(JobsTest, ARedirectOfAServerIsPassedOnAndNotFollowed) {
+  world_.behave = redirect;
+  const http::Response reply = world_.post(world_.main(), "/v1/chat/completions", "{}");
+  EXPECT_EQ(reply.status, 302);
+  EXPECT_EQ(reply.headers.get("Location"), "http://169.254.169.254/latest/meta-data/");
+  EXPECT_EQ(world_.seen.size(), 1u);
+}
+
+TEST_F(JobsTest, WhatAServerMightReadOtherwiseIsNotGivenToIt) {
+  for (const http::Endpoint& where : {world_.main(), world_.front(kChat)}) {
+    for (const std::string body :
+         {R"({"model":"chat","model":"other"})", "[]", "{", R"({"temperature":1e400})"}) {
+      const http::Response reply = world_.post(where, "/v1/messages", body);
+      EXPECT_EQ(reply.status, 400) << body;
+      EXPECT_THAT(reply.body, StartsWith(R"({"type":"error","error":{"code":"bad_request")"));
+    }
+  }
+  EXPECT_THAT(world_.seen, IsEmpty());
+  EXPECT_THAT(world_.host.jobs, IsEmpty());
+}
+
+TEST_F(JobsTest, APictureThatNobodyDrawsIsRefusedBeforeItIsAJob) {
+  const http::Response reply =
+      world_.post(world_.main(), "/v1/images/generations", R"({"size":"1000000x1000000"})");
+  EXPECT_EQ(reply.status, 400);
+  EXPECT_THAT(reply.body, HasSubstr("it takes WIDTHxHEIGHT, each from 1 to 4096"));
+  EXPECT_THAT(world_.host.jobs, IsEmpty());
+}
+
 TEST_F(JobsTest, AReplyThatHadToWaitTellsHowLongAndWhatWasForetold) {
   world_.host.foretold = host::Foretold{2s, false};
   const http::Response reply = world_.post(world_.main(), "/v1/chat/completions", R"({"a":1})");

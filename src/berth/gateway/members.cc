@@ -5,18 +5,17 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <boost/json.hpp>
+
+#include "berth/gateway/body.h"
 
 namespace berth::gateway {
 
 namespace json = boost::json;
 
 Result<json::object> members_in(std::string_view body, std::initializer_list<const char*> known) {
-  json::error_code broken;
-  json::value value = json::parse(body, broken);
-  if (broken || !value.is_object())
-    return fail(ErrorCode::bad_request, "the body must be a JSON object");
-  for (const auto& member : value.get_object()) {
+  auto object = object_in(body);
+  if (!object) return object;
+  for (const auto& member : *object) {
     const bool is_known = std::any_of(known.begin(), known.end(), [&](const char* name) {
       return std::string_view(member.key()) == name;
     });
@@ -25,7 +24,7 @@ Result<json::object> members_in(std::string_view body, std::initializer_list<con
                 fmt::format("\"{}\" is no member of this request; known: {}",
                             std::string_view(member.key()), fmt::join(known, ", ")));
   }
-  return std::move(value.get_object());
+  return object;
 }
 
 }  // namespace berth::gateway

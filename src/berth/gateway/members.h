@@ -11,7 +11,7 @@
 namespace berth::gateway {
 
 /// Returns the object that the body is.
-/// Errors: bad_request if it is no JSON object or has other members than these.
+/// Errors: as object_in(); bad_request if it has other members than these.
 Result<boost::json::object> members_in(std::string_view body,
                                        std::initializer_list<const char*> known);
 

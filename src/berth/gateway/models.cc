@@ -9,11 +9,10 @@
 #include <fmt/ranges.h>
 #include <boost/json.hpp>
 
+#include "berth/gateway/body.h"
+
 namespace berth::gateway {
 namespace {
-
-/// Schemas of tools are deep; more than this is meant for the stack of a parser.
-constexpr std::size_t kDepthMax = 64;
 
 std::vector<ServerId> servers_of(const config::Config& config, Serves kind) {
   std::vector<ServerId> found;
@@ -45,17 +44,8 @@ std::string_view noun(Serves kind) {
 
 /// Returns the value of "model", "" if there is none.
 Result<std::string> model_in(std::string_view body) {
-  boost::system::error_code broken;
-  boost::json::parse_options options;
-  options.max_depth = kDepthMax;
-  const boost::json::value value = boost::json::parse(body, broken, {}, options);
-  if (broken) {
-    return fail(
-        ErrorCode::bad_request,
-        fmt::format("the body is not valid JSON ({}); send a JSON object", broken.message()));
-  }
-  const boost::json::object* object = value.if_object();
-  if (object == nullptr) return fail(ErrorCode::bad_request, "the body must be a JSON object");
+  const auto object = object_in(body);
+  if (!object) return fail(object.error());
   const boost::json::value* model = object->if_contains("model");
   if (model == nullptr || model->is_null()) return std::string();
   if (!model->is_string()) return fail(ErrorCode::bad_request, "\"model\" must be a string");
