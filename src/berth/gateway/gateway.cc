@@ -24,6 +24,10 @@
 namespace berth::gateway {
 namespace {
 
+/// Who asked before the doors were closed has an answer by then: the host refuses what comes now.
+/// Streams of events end with it.
+constexpr Duration kLastAnswers = 250ms;
+
 /// A listening socket as its requests see it.
 struct Place {
   std::shared_ptr<Context> context;
@@ -265,10 +269,12 @@ Task<ParkedDoors> Gateway::park() {
 }
 
 Task<void> Gateway::stop() {
-  for (const auto& door : doors_) {
+  for (const auto& door : doors_)
     door->stop_accepting();
+  for (const auto& door : doors_)
+    co_await door->all_closed_within(kLastAnswers);
+  for (const auto& door : doors_)
     door->close_all();
-  }
   for (const auto& door : doors_)
     co_await door->all_closed();
   while (context_->jobs > 0) {

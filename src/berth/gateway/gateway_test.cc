@@ -241,6 +241,27 @@ TEST_F(GatewayTest, TheWishToShutDownIsAnsweredFirst) {
   world_.wait(world_.asked_to_shut_down);
 }
 
+Task<void> end_gateway(World* world, Event* ended) {
+  co_await world->gateway->stop();
+  ended->set();
+}
+
+TEST_F(GatewayTest, WhatWasAskedBeforeTheDoorsCloseIsAnswered) {
+  world_.host.shown.servers.resize(2);
+  http::Request request{
+      .method = "POST", .target = "/api/v1/servers/chat/start", .headers = {}, .body = ""};
+  auto call = run_on(world_.loop, http::Call::open(world_.loop.executor(), world_.control(),
+                                                   std::move(request), 5s));
+  world_.wait(world_.host.asked_something);
+  Event ended;
+  spawn(world_.loop.executor(), end_gateway(&world_, &ended));
+  post(world_.loop.executor(), [this] { world_.host.is_settled.set(); });
+  const auto head = run_on(world_.loop, (*call)->head());
+  ASSERT_TRUE(head) << head.error().message;
+  EXPECT_EQ(head->status, 200);
+  world_.wait(ended);
+}
+
 TEST_F(GatewayTest, TheControlSocketIsForItsOwnerOnly) {
   EXPECT_EQ(fs::status(world_.folder).permissions(), fs::perms::owner_all);
   EXPECT_EQ(fs::status(world_.folder + "/control.sock").permissions(),

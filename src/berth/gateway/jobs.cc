@@ -303,7 +303,9 @@ Task<void> serve(Call call, ServerId server, Wishes wishes) {
     }
     const Outcome outcome = co_await run_job(call, running, wishes.progress);
     if (retries.take_one(outcome)) continue;
-    if (!outcome.is_answered) co_await answer(call, outcome.error, running, std::nullopt);
+    if (!outcome.is_answered) {
+      co_await answer(call, outcome.error, running, running->job->retry_after_seconds());
+    }
     co_return;
   }
 }

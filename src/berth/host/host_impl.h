@@ -48,6 +48,10 @@ struct PendingJob {
   [[nodiscard]] bool is_request() const { return request.kind == core::JobKind::request; }
 };
 
+/// Answers a job that was not granted: Berth is going down. Those that run are told when to come
+/// back.
+void turn_away(PendingJob& job);
+
 /// The variable by whose value the processes of a lease are found, however often they were forked.
 inline constexpr const char* kLeaseVariable = "BERTH_LEASE";
 /// The number of a hold, for commands that it runs: X-Berth-Hold.

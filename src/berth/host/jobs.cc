@@ -101,7 +101,19 @@ std::string text_of(const std::optional<Error>& error) {
   return error ? error->message : "";
 }
 
+/// What an end and a new start take at least.
+constexpr Duration kBackAfter = 5s;
+
 }  // namespace
+
+void turn_away(PendingJob& job) {
+  job.over = true;
+  job.retry_after = kBackAfter;
+  if (!job.granted) {
+    job.error = Error{ErrorCode::shutting_down, "Berth is going down; try again when it is back"};
+  }
+  job.answered.set();
+}
 
 std::shared_ptr<PendingJob> HostImpl::pending(JobId id) const {
   const auto found = jobs_.find(id);
@@ -126,14 +138,16 @@ std::unique_ptr<Job> HostImpl::submit(JobRequest request) {
   job->server = request.server;
   job->request = std::move(request);
   job->arrived = job->since = stamp_now().at;
-  if (going_down_ || job->request.resumes) {
+  if (going_down_) {
+    turn_away(*job);
+    return job_of(job);
+  }
+  if (job->request.resumes) {
     job->over = true;
-    job->error =
-        going_down_
-            ? Error{ErrorCode::shutting_down, "Berth is going down; try again when it is back"}
-            : Error{ErrorCode::conflict,
-                    fmt::format("hold {} does not wait for its owner (any more); ask for a new one",
-                                job->request.resumes->value)};
+    job->error = Error{ErrorCode::conflict,
+                       fmt::format("hold {} does not wait for its owner (any more); ask for a new "
+                                   "one",
+                                   job->request.resumes->value)};
     job->answered.set();
     return job_of(job);
   }

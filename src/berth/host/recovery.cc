@@ -248,12 +248,9 @@ Task<void> HostImpl::put_out_strangers(std::vector<process::FoundDirectory> foun
 
 Task<void> HostImpl::shut_down() {
   going_down_ = true;
-  const Error error{ErrorCode::shutting_down, "Berth is going down; try again when it is back"};
   for (const auto& [id, job] : jobs_) {
     if (!job->over) forget_hold(*job);
-    job->over = true;
-    if (!job->granted) job->error = error;
-    job->answered.set();
+    turn_away(*job);
     job->cut.set();
   }
   std::vector<std::unique_ptr<Event>> ends;

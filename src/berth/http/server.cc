@@ -162,12 +162,28 @@ Task<void> wait_until_empty(std::shared_ptr<Event> ended, std::function<bool()> 
   }
 }
 
+Task<void> wait_until_empty_or(std::chrono::steady_clock::time_point end,
+                               std::shared_ptr<Event> ended, std::function<bool()> is_empty) {
+  bool in_time = true;
+  while (in_time && !is_empty()) {
+    ended->reset();
+    in_time = co_await ended->wait_for(end - std::chrono::steady_clock::now());
+  }
+}
+
 }  // namespace
 
 Task<void> Server::all_closed() {
   const auto impl = impl_;
   return wait_until_empty(std::shared_ptr<Event>(impl, &impl->connection_ended),
                           [impl] { return impl->connections.empty(); });
+}
+
+Task<void> Server::all_closed_within(Duration limit) {
+  const auto impl = impl_;
+  return wait_until_empty_or(std::chrono::steady_clock::now() + limit,
+                             std::shared_ptr<Event>(impl, &impl->connection_ended),
+                             [impl] { return impl->connections.empty(); });
 }
 
 }  // namespace berth::http

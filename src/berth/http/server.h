@@ -124,6 +124,8 @@ class Server {
   /// Waits until no connection is left, so no handler runs. After a last reply a client is given up
   /// to 2 s to close its side.
   Task<void> all_closed();
+  /// The same, for at most `limit`.
+  Task<void> all_closed_within(Duration limit);
 
  private:
   struct Impl;

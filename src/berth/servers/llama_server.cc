@@ -303,11 +303,14 @@ Task<Status> LlamaServer::stop(bool keep, Duration deadline) {
   co_return ended;
 }
 
-/// Waits until at most `others` slots work. Errors: deadline.
+/// Waits until at most `others` slots work, or the server's end. Errors: deadline.
 Task<Status> LlamaServer::wait_released(std::size_t others, Duration deadline) {
+  const std::shared_ptr<Event> exited = supervised_.exit_event();  // it logs no release
   bool released = true;
   while (released && supervised_.running() && log_.busy_slots() > others) {
-    released = co_await slots_changed_.wait_for(deadline);
+    std::vector<Event*> events = {&slots_changed_, exited.get()};
+    const auto which = co_await wait_any(std::move(events), deadline);
+    released = which.has_value();
   }
   if (!released && log_.busy_slots() > others) {
     co_return fail(ErrorCode::deadline, fmt::format("server \"{}\" still works", name_));
