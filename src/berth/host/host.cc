@@ -71,6 +71,7 @@ void HostImpl::post(core::Event event) {
 }
 
 void HostImpl::user_asked(core::UserAsked::What what, ServerId server) {
+  if (what == core::UserAsked::What::start) look_at_model(server);
   post(core::UserAsked{what, server});
 }
 
@@ -180,6 +181,7 @@ Task<void> HostImpl::start_server(core::MoveTo move) {
     slot.has_served = false;
     slot.seen = {};
   }
+  look_at_model(move.server);
   recovery_failpoint("recovery_before_move");
   auto started = co_await slot.adapter->start(std::move(context));
   recovery_failpoint("recovery_after_move");

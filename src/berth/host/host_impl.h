@@ -177,6 +177,8 @@ class HostImpl final : public Host {
   [[nodiscard]] std::optional<core::Footprint> learned(ServerId server);
   Task<void> watch_work();
   Task<void> ask_dry_runs();
+  void look_at_model(ServerId server);
+  void plan_again(ServerId server, const core::Config& fresh);
   void forget_sessions(const std::vector<core::Holder>& holders);
   void forget_leases(const std::vector<core::Holder>& holders,
                      const std::vector<std::string>& ended_tags);
@@ -230,6 +232,7 @@ class HostImpl final : public Host {
   Counters counters_;
   std::vector<store::FootprintRow> footprints_;  ///< as they stand in the store
   DryRuns dry_runs_;
+  std::vector<std::string> model_files_;  ///< of each server: which file is planned with
   bool watching_work_ = false;
   /// What predict() said last, until something happens.
   mutable std::optional<std::pair<Instant, std::vector<core::Forecast>>> forecasts_;

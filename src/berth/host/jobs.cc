@@ -154,6 +154,11 @@ std::unique_ptr<Job> HostImpl::submit(JobRequest request) {
   std::erase_if(jobs_, [](const auto& entry) { return entry.second->over; });
   jobs_.emplace(job->id, job);
   const JobRequest& what = job->request;
+  for (const ServerId id : what.servers.empty() ? std::vector{what.server} : what.servers) {
+    const bool starts =
+        id != core::kNoServer && state().server(id).state != core::ServerState::ready;
+    if (starts) look_at_model(id);
+  }
   step("job_arrived", what.server,
        fmt::format("job {} ({}){}{}", job->id.value,
                    job->is_request() ? name(what.job_class) : name(what.kind),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "berth/host/known_footprints.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <variant>
 
@@ -127,6 +129,15 @@ void plan_by_seed(core::Config& complete, const config::Config& config, const Ro
 
 std::string footprint_key(const config::ServerOptions& server) {
   return std::visit([](const auto& options) { return arguments_of(options); }, server.kind);
+}
+
+std::string model_file(const config::ServerOptions& server) {
+  const std::string path =
+      std::visit([](const auto& options) { return options.model; }, server.kind);
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return "";
+  return fmt::format("{} {} {} {}.{:09}", info.st_dev, info.st_ino, info.st_size,
+                     info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
 }
 
 std::optional<Bytes> most_measured(const Rows& rows, const std::string& key,

@@ -22,6 +22,10 @@ using DryRuns = std::map<std::string, core::DryRun>;
 /// another one.
 std::string footprint_key(const config::ServerOptions& server);
 
+/// Returns which file its model is (device, number, size, time), "" if there is none: another one
+/// in its place is another plan.
+std::string model_file(const config::ServerOptions& server);
+
 /// Returns the most that was measured of it in that pool, at any stage; nothing: never measured.
 std::optional<Bytes> most_measured(const std::vector<store::FootprintRow>& rows,
                                    const std::string& key, const std::string& pool);

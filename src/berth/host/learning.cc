@@ -203,11 +203,27 @@ void HostImpl::forget_footprints(std::optional<ServerId> server) {
   core::Config fresh = complete_config(config_);
   plan_by_preset(fresh, config_, footprints_, dry_runs_);
   for (std::uint32_t i = 0; i < fresh.servers.size(); ++i) {
-    if (!key.empty() && footprint_key(config_.servers[i]) != key) continue;
-    slots_[i]->seen = {};
-    post(core::UserAsked{core::UserAsked::What::forget, ServerId{i}, fresh.servers[i].footprint,
-                         fresh.servers[i].source});
+    if (key.empty() || footprint_key(config_.servers[i]) == key) plan_again(ServerId{i}, fresh);
   }
+}
+
+void HostImpl::plan_again(ServerId id, const core::Config& fresh) {
+  slots_[id.value]->seen = {};
+  post(core::UserAsked{core::UserAsked::What::forget, id, fresh.servers[id.value].footprint,
+                       fresh.servers[id.value].source});
+}
+
+/// What is planned with was read from a model's file; another file in its place is read anew.
+void HostImpl::look_at_model(ServerId id) {
+  std::string now = model_file(config_.servers[id.value]);
+  if (now.empty() || now == model_files_[id.value]) return;  // its start names a missing one
+  model_files_[id.value] = std::move(now);
+  core::Config fresh = complete_config(config_);
+  plan_by_preset(fresh, config_, footprints_, dry_runs_);
+  step("model_changed", id,
+       fmt::format("the model of \"{}\" is another file than before, and was read again",
+                   server_name(id)));
+  plan_again(id, fresh);
 }
 
 }  // namespace berth::host

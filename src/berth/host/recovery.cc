@@ -129,6 +129,8 @@ Task<Status> HostImpl::open() {
   auto journal = Journal::open(config_.state_dir + "/journal.jsonl");
   if (!journal) co_return fail(journal.error());
   journal_ = std::move(*journal);
+  for (const config::ServerOptions& server : config_.servers)
+    model_files_.push_back(model_file(server));
   co_await ask_dry_runs();
   plan_by_preset(core_config_, config_, footprints_, dry_runs_);
   plan_freed(core_config_, config_, footprints_);
