@@ -31,17 +31,21 @@ constexpr std::int64_t kRecordsMax = 10'000;
 constexpr std::int64_t kLinesDefault = 100;
 constexpr std::int64_t kLinesMax = 10'000;
 
-/// Errors: bad_request if the parameter is not a number from 0 to `max`.
+/// Errors: bad_request if the text is not a number from 0 to `max`.
+Result<std::int64_t> number(std::string_view name, std::string_view text, std::int64_t max) {
+  std::int64_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, number);
+  if (parsed.ec == std::errc() && parsed.ptr == end && number >= 0 && number <= max) return number;
+  return fail(ErrorCode::bad_request,
+              fmt::format("{}={} is not a number from 0 to {}", name, text, max));
+}
+
+/// As above for a parameter of the query; without it `otherwise`.
 Result<std::int64_t> number_in(const http::Request& request, std::string_view name,
                                std::int64_t otherwise, std::int64_t max) {
   const std::optional<std::string> text = request.query(name);
-  if (!text) return otherwise;
-  std::int64_t number = 0;
-  const char* const end = text->data() + text->size();
-  const auto parsed = std::from_chars(text->data(), end, number);
-  if (parsed.ec == std::errc() && parsed.ptr == end && number >= 0 && number <= max) return number;
-  return fail(ErrorCode::bad_request,
-              fmt::format("{}={} is not a number from 0 to {}", name, *text, max));
+  return text ? number(name, *text, max) : otherwise;
 }
 
 http::Response refusal(const Error& error) {
@@ -180,14 +184,12 @@ std::string event_text(const host::Record& record) {
 Result<std::uint64_t> first_wanted(const Call& call) {
   const auto& records = call.host().records();
   const std::uint64_t newest = records.empty() ? 0 : records.back().number;
-  http::Request& request = call.exchange.request();
+  const http::Request& request = call.exchange.request();
   const std::optional<std::string_view> seen = request.headers.get("Last-Event-ID");
-  if (seen && !request.query("after")) {
-    request.target += request.target.find('?') == std::string::npos ? "?after=" : "&after=";
-    request.target += *seen;
-  }
   const Result<std::int64_t> after =
-      number_in(request, "after", static_cast<std::int64_t>(newest), INT64_MAX);
+      seen && !request.query("after")
+          ? number("Last-Event-ID", *seen, INT64_MAX)
+          : number_in(request, "after", static_cast<std::int64_t>(newest), INT64_MAX);
   if (!after) return fail(after.error());
   const auto number = static_cast<std::uint64_t>(*after);
   return number > newest ? 0 : number;
