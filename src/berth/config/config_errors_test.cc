@@ -324,6 +324,16 @@ TEST(ConfigErrors, RefuseArgumentsThatBerthSetsItself) {
         "15: " + has +
             "\"--api-key\"; everybody on this machine can read arguments, and only Berth "
             "reaches the server; leave it out"},
+       {R"(extra_args = ["--rpc=192.0.2.1:50052"])",
+        "15: " + has +
+            "\"--rpc\"; it puts a part of the model on another machine, whose memory Berth does "
+            "not count; leave it out"},
+       {R"(extra_args = ["-v\n"])",
+        "15: extra_args holds an argument with a control character, for example a line break; "
+        "leave it out, or name a file where the program takes one"},
+       {R"(extra_args = ["-v\u0000"])",
+        "15: extra_args holds an argument with a control character, for example a line break; "
+        "leave it out, or name a file where the program takes one"},
        {R"(extra_args = "--verbose")",
         "14: extra_args is \"--verbose\"; write a list of strings, for example [\"--verbose\"]"},
        {R"(extra_args = ["--temp", 0])",

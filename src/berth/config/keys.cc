@@ -98,6 +98,10 @@ std::optional<std::string> resolved(const Entry& entry, const Paths& paths, Prob
   return full;
 }
 
+bool is_control(char sign) {
+  return static_cast<unsigned char>(sign) < ' ' || sign == '\x7f';
+}
+
 const RefusedArgument* find_refused(std::string_view argument,
                                     std::span<const RefusedArgument> refused) {
   const std::string_view option = argument.substr(0, argument.find('='));
@@ -267,9 +271,14 @@ Reader arguments(std::vector<std::string>& out, std::span<const RefusedArgument>
     }
     for (const Node& element : *list) {
       const auto* text = element.as<std::string>();
-      if (text == nullptr || text->find('\0') != std::string::npos) {
+      if (text == nullptr) {
         problems.add(element.at, fmt::format("{} holds {}; write every argument as a string",
                                              entry.key, shown(element)));
+      } else if (std::any_of(text->begin(), text->end(), is_control)) {
+        problems.add(element.at, fmt::format("{} holds an argument with a control character, for "
+                                             "example a line break; leave it out, or name a file "
+                                             "where the program takes one",
+                                             entry.key));
       } else if (const RefusedArgument* found = find_refused(*text, refused)) {
         problems.add(element.at, fmt::format("{} may not hold \"{}\"; {}", entry.key,
                                              found->argument, found->instead));

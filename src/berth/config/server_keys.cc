@@ -64,6 +64,9 @@ constexpr auto kRefusedByLlama = std::to_array<RefusedArgument>({
     {"--slot-save-path", "use the key keep_kv"},
     {"--sleep-idle-seconds", "Berth decides when the server gives its memory back; leave it out"},
     {"--log-disable", "Berth reads the server's log; leave it out"},
+    {"--rpc",
+     "it puts a part of the model on another machine, whose memory Berth does not count; leave it "
+     "out"},
     {"--api-key", kNoSecrets},
     {"--api-key-file", "only Berth reaches the server, and it sends no key; leave it out"},
 });
@@ -97,7 +100,8 @@ Reader gpu_layers(std::optional<std::int32_t>& out) {
 }
 
 constexpr std::string_view kExtraArgs =
-    "further arguments. Those that Berth sets itself are refused, with the key to use instead";
+    "further arguments, no control characters. Those that Berth sets itself are refused, with the "
+    "key to use instead";
 
 std::vector<Key> llama_keys(ServerOptions& server, const Paths& paths) {
   LlamaOptions& llama = server.kind.emplace<LlamaOptions>();
