@@ -36,7 +36,8 @@ std::string table_of(const models::Listing& listing) {
             shown(model.context), to_text(model.file_bytes)})
         row.cells.push_back({text});
     } else {
-      row.cells.push_back({"unusable", Colour::red});
+      const bool is_read = kind_of(entry) == "gguf" || kind_of(entry) == "safetensors";
+      row.cells.push_back(is_read ? Cell{"unusable", Colour::red} : Cell{"unread"});
       row.note = entry.model.error().message;
     }
     rows.push_back(std::move(row));

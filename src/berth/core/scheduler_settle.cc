@@ -27,6 +27,17 @@ bool as_large_as_any(const Footprint& need, const std::vector<Footprint>& blocke
   });
 }
 
+/// Of a server that is larger than the limit, with policy.oversize = "refuse".
+Error oversize_error(const State& state, ServerId id, const Admission& numbers) {
+  const PoolConfig& pool = state.config.pools[numbers.pool.value];
+  const Bytes limit = limit_of(pool.capacity, {}, policy_in(pool, state.config.policy));
+  return {ErrorCode::does_not_fit,
+          fmt::format("server \"{}\" needs {} of pool \"{}\", more than the limit of the empty "
+                      "machine, {} of {}; set policy.oversize = \"try\", or a smaller model",
+                      state.server(id).config.name, to_text(numbers.need), pool.name,
+                      to_text(limit), to_text(pool.capacity))};
+}
+
 }  // namespace
 
 void Scheduler::settle() {
@@ -438,10 +449,7 @@ bool Scheduler::claim_jobs() {
                               : plan_for_job(state_, id, now_);
     const JobId job = rank.job;
     if (plan.verdict == Verdict::impossible) {
-      const Error error{ErrorCode::does_not_fit,
-                        fmt::format("server \"{}\" needs {}, more than the limit of the empty "
-                                    "machine; set policy.oversize = \"try\", or a smaller model",
-                                    server(id).config.name, to_text(plan.claim.numbers->need))};
+      const Error error = oversize_error(state_, id, *plan.claim.numbers);
       emit(Announce{.reason = Reason::impossible,
                     .server = id,
                     .job = job,

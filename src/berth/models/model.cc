@@ -157,7 +157,9 @@ Result<Model> read_model(const std::string& path) {
   if (extension == ".gguf") return read_as<GgufHeader>(path, read_gguf);
   if (extension == ".safetensors") return read_as<SafetensorsHeader>(path, read_safetensors);
   return fail(ErrorCode::model_invalid,
-              fmt::format("{}: only .gguf and .safetensors are read; convert it", path));
+              fmt::format("{}: only headers of .gguf and .safetensors are read, so 1.2 x its size "
+                          "is planned with; convert it, if its server takes no such file",
+                          path));
 }
 
 }  // namespace berth::models
