@@ -9,6 +9,8 @@ AMOUNT = (r" is not an amount of memory; write for example 8GB \(10\^9\), 8GiB \
           r"or a number of bytes")
 NO_JSON = r"the body is not valid JSON \({}\); send a JSON object"
 LIMIT = r" is not a number from 0 to 10000"
+TWICE = r'the body names "{}" twice in one object; name it once'
+ENDLESS = r'the body has a number at "{}" that is larger than 1\.8e308; send a smaller one'
 KNOWN_OF_A_LEASE = r"no member of this request; known: bytes, vram, device, ram, class, max, name"
 
 
@@ -34,6 +36,13 @@ BODIES = [
     ("65 levels", deep(65), 400, "bad_request", NO_JSON.format("too deep")),
     ("64 levels, which are taken", deep(64), 404, "not_found",
      r'there is no model "nobody" for this; known: "chat"'),
+    ("two models", '{"model":"chat","model":"other"}', 400, "bad_request", TWICE.format("model")),
+    ("stream twice", '{"model":"chat","stream":true,"stream":false}', 400, "bad_request",
+     TWICE.format("stream")),
+    ("a key of a tool twice", '{"model":"chat","tools":[{"a":1,"b":2,"\\u0061":3}]}', 400,
+     "bad_request", TWICE.format("a")),
+    ("no number", '{"model":"chat","max_tokens":1e400}', 400, "bad_request",
+     ENDLESS.format("max_tokens")),
     ("a list", "[]", 400, "bad_request", r"the body must be a JSON object"),
     ("a number for a model", '{"model":1}', 400, "bad_request", r'"model" must be a string'),
 ]
@@ -42,6 +51,9 @@ BODIES = [
 READS = [
     ("/api/v1/explain?limit=1000000000", 400, "bad_request", "limit=1000000000" + LIMIT),
     ("/api/v1/explain?limit=-1", 400, "bad_request", "limit=-1" + LIMIT),
+    ("/api/v1/servers/chat/logs?lines=1000000000", 400, "bad_request", "lines=1000000000" + LIMIT),
+    ("/api/v1/servers/%ff/logs", 404, "not_found",
+     r'there is no server "\?"; known: "chat", "image"'),
     ("/api/v1/waits?limit=", 400, "bad_request", "limit=" + LIMIT),
     ("/api/v1/servers/chat/logs?lines=1e3", 400, "bad_request", "lines=1e3" + LIMIT),
     ("/api/v1/events?after=-1", 400, "bad_request",
@@ -59,9 +71,56 @@ WISHES = [
     ("/api/v1/leases", '{"ram":1,"typo":2}', 400, "bad_request", '"typo" is ' + KNOWN_OF_A_LEASE),
     ("/api/v1/leases", "{}", 400, "bad_request",
      r'say how much: "vram", "ram", or "bytes" by pool'),
+    ("/api/v1/leases", '{"ram":1,"ram":2}', 400, "bad_request", TWICE.format("ram")),
+    ("/api/v1/leases", '{"ram":1e400}', 400, "bad_request", ENDLESS.format("ram")),
+    ("/api/v1/holds", '{"servers":["chat"],"servers":["image"]}', 400, "bad_request",
+     TWICE.format("servers")),
+    ("/api/v1/servers/image/images", '{"prompt":"a","prompt":"b"}', 400, "bad_request",
+     TWICE.format("prompt")),
+    ("/api/v1/servers/image/images", '{"prompt":"a","width":1e400}', 400, "bad_request",
+     ENDLESS.format("width")),
+    ("/api/v1/servers/image/images", '{"prompt":"a","steps":-1}', 400, "bad_request",
+     r"steps is -1; it takes a whole number from 1 to 100"),
+    ("/api/v1/servers/image/images", '{"prompt":"a","height":1000000}', 400, "bad_request",
+     r"height is 1000000; it takes a whole number from 64 to 4096"),
     ("/api/v1/holds", '{"servers":["nobody"]}', 404, "not_found",
      r'there is no server "nobody"; known: "chat", "image"'),
 ]
+
+# path, a member of a picture, message: on the main address
+SIZE = r"; it takes WIDTHxHEIGHT, each from 1 to 4096"
+PICTURES = [
+    ("/v1/images/generations", '"n":-5', r"n is -5; it takes a number from 1 to 8"),
+    ("/v1/images/generations", '"n":1e400', ENDLESS.format("n")),
+    ("/v1/images/generations", '"n":2,"n":1', TWICE.format("n")),
+    ("/v1/images/generations", '"size":"1000000x1000000"', r'size is "1000000x1000000"' + SIZE),
+    ("/v1/images/generations", '"size":"64*64"', r'size is "64\*64"' + SIZE),
+    ("/v1/images/generations", '"steps":1000000000',
+     r"steps is 1000000000; it takes a number from 1 to 100"),
+    ("/sdapi/v1/txt2img", '"steps":-1', r"steps is -1; it takes a number from 1 to 100"),
+    ("/sdapi/v1/txt2img", '"width":1e400', ENDLESS.format("width")),
+    ("/sdapi/v1/txt2img", '"height":1000000', r"height is 1000000; it takes a number from 1 to 4096"),
+    ("/sdapi/v1/txt2img", '"batch_size":1000000000',
+     r"batch_size is 1000000000; it takes a number from 1 to 8"),
+]
+
+# path, members, message of the real llama-server, whose judgement of its own form is passed on
+NO_NUMBER = r"Field 'temperature': .*type must be number, but is string"
+CHATS = [
+    ("/v1/chat/completions", '"n_discard":-1', r"Field 'n_discard': .*but got -1"),
+    ("/v1/chat/completions", '"n":-5', r"Field 'n': .*but got -5"),
+    ("/v1/chat/completions", '"temperature":"x"', NO_NUMBER),
+    ("/v1/chat/completions", '"temperature":"x","stream":true', NO_NUMBER),
+    ("/v1/chat/completions", '"max_tokens":1e30', r"Field 'max_tokens': .*but got -2147483648"),
+    ("/v1/messages", '"max_tokens":-5', r"Field 'max_tokens': .*but got -5"),
+    ("/v1/messages", '"max_tokens":4,"temperature":"x"', NO_NUMBER),
+]
+
+# Last-Event-ID, message
+NO_EVENT = r"Last-Event-ID={} is not a number from 0 to 9223372036854775807"
+EVENTS = [(text, NO_EVENT.format(shown)) for text, shown in (
+    ("garbage", "garbage"), ("-1", "-1"), ("1.5", r"1\.5"), ("1&limit=3", "1&limit=3"), ("", ""),
+    ("99999999999999999999", "99999999999999999999"), ("\xff", r"\?"))]
 
 # arguments, exit status, message
 COMMANDS = [
@@ -108,6 +167,11 @@ CONFIGURATIONS = [
     (PORT, 'extra_args = ["--api-key=x"]',
      r'extra_args may not hold "--api-key(=x)?"; everybody on '
      r"this machine can read arguments, and only Berth reaches the server; leave it out"),
+    (PORT, 'extra_args = ["--rpc", "192.0.2.1:50052"]', r'extra_args may not hold "--rpc"; it puts a '
+     r"part of the model on another machine, whose memory Berth does not count; leave it out"),
+    (PORT, r'extra_args = ["--chat-template", "a\nb"]', r"extra_args holds an argument with a control "
+     r"character, for example a line break; leave it out, or name a file where the program takes "
+     r"one"),
     ('kind = "llama-server"', 'kind = "vllm"', r'kind is "vllm"; write "llama-server" or '
      r'"sd-server".*'),
     ('memory = "300MiB"', 'memory = "-5GiB"', r'memory: "-5GiB"' + AMOUNT),
@@ -117,3 +181,6 @@ CONFIGURATIONS = [
     (PARALLEL, "parallel = 1 #" + "#" * (2 << 20), "the file is larger than 1 MiB; name a "
      "configuration, or write a shorter one"),
 ]
+CONFIGURATIONS += [(PORT, f'{key} = "http://169.254.169.254/"',
+                    rf'\[server\.chat\] has no key "{key}"; write .*')
+                   for key in ("url", "upstream", "base_url", "api_base", "proxy", "host")]
