@@ -241,6 +241,13 @@ TEST_F(GatewayTest, TheWishToShutDownIsAnsweredFirst) {
   world_.wait(world_.asked_to_shut_down);
 }
 
+/// Some turns of the loop later.
+Task<void> settle_soon(World* world) {
+  for (int turn = 0; turn < 50; ++turn)
+    co_await delay(Duration{0});
+  world->host.is_settled.set();
+}
+
 Task<void> end_gateway(World* world, Event* ended) {
   co_await world->gateway->stop();
   ended->set();
@@ -255,11 +262,11 @@ TEST_F(GatewayTest, WhatWasAskedBeforeTheDoorsCloseIsAnswered) {
   world_.wait(world_.host.asked_something);
   Event ended;
   spawn(world_.loop.executor(), end_gateway(&world_, &ended));
-  post(world_.loop.executor(), [this] { world_.host.is_settled.set(); });
+  spawn(world_.loop.executor(), settle_soon(&world_));
   const auto head = run_on(world_.loop, (*call)->head());
+  world_.wait(ended);
   ASSERT_TRUE(head) << head.error().message;
   EXPECT_EQ(head->status, 200);
-  world_.wait(ended);
 }
 
 TEST_F(GatewayTest, TheControlSocketIsForItsOwnerOnly) {

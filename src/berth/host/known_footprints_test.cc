@@ -4,10 +4,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "berth/host/footprint_test_support.h"
 #include "berth/host/run_memory.h"
 #include "berth/host/second_pools.h"
 #include "berth/host/world.h"
+#include "berth/store/temporary_folder.h"
 
 namespace berth::host {
 namespace {
@@ -64,6 +68,23 @@ TEST(KnownFootprints, WhatAServerWasFoundToNeedIsNotUndercut) {
     EXPECT_EQ(plan.servers[0].footprint.in(kRam), 340_MiB);
     EXPECT_EQ(plan.servers[0].source, core::FootprintSource::learned);
   }
+}
+
+TEST(KnownFootprints, AModelFileOfTheSameSizeAndTimeInItsPlaceIsAnotherOne) {
+  namespace fs = std::filesystem;
+  const store::TemporaryFolder folder;
+  const std::string path = folder.path() + "/model.gguf", other = folder.path() + "/other.gguf";
+  std::ofstream(path) << "one";
+  std::ofstream(other) << "two";
+  fs::last_write_time(other, fs::last_write_time(path));
+  config::Config config = config_of("");
+  std::get<config::LlamaOptions>(config.servers[0].kind).model = path;
+  const std::string before = model_file(config.servers[0]);
+  EXPECT_EQ(model_file(config.servers[0]), before);
+  fs::rename(other, path);
+  EXPECT_NE(model_file(config.servers[0]), before);
+  fs::remove(path);
+  EXPECT_EQ(model_file(config.servers[0]), "");
 }
 
 TEST(KnownFootprints, OfOtherArgumentsSayNothing) {
