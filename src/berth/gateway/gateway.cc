@@ -254,14 +254,18 @@ Status Gateway::open_control() {
   return {};
 }
 
+void Gateway::cut_endless() {
+  for (http::Exchange* const stream : context_->endless)
+    stream->abort();
+}
+
 Task<ParkedDoors> Gateway::park() {
   ParkedDoors parked;
   for (const auto& door : doors_) {
     const std::uint16_t port = door->port();
     if (port != 0) parked[port] = door->park();
   }
-  for (http::Exchange* const stream : context_->endless)
-    stream->abort();
+  cut_endless();
   for (const auto& door : doors_) {
     if (door->port() != 0) co_await door->all_closed();
   }
@@ -271,6 +275,7 @@ Task<ParkedDoors> Gateway::park() {
 Task<void> Gateway::stop() {
   for (const auto& door : doors_)
     door->stop_accepting();
+  cut_endless();
   for (const auto& door : doors_)
     co_await door->all_closed_within(kLastAnswers);
   for (const auto& door : doors_)

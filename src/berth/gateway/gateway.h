@@ -63,6 +63,7 @@ class Gateway {
   Status make_private_folder();
   Status open_doors(ParkedDoors parked);
   Status open_control();
+  void cut_endless();
 
   // Shared with the frames of requests.
   std::shared_ptr<Context> context_;

@@ -269,6 +269,35 @@ TEST_F(GatewayTest, WhatWasAskedBeforeTheDoorsCloseIsAnswered) {
   EXPECT_EQ(head->status, 200);
 }
 
+Task<void> park(World* world, ParkedDoors* parked, Event* done) {
+  *parked = co_await world->gateway->park();
+  done->set();
+}
+
+TEST_F(GatewayTest, WhoHasAskedIsAnsweredBeforeItsDoorsAreParked) {
+  world_.host.grants_at_once = false;
+  const auto chat = world_.open_chat();
+  const auto events =
+      run_on(world_.loop,
+             http::Call::open(
+                 world_.loop.executor(), world_.main(),
+                 {.method = "GET", .target = "/api/v1/events", .headers = {}, .body = ""}, 5s));
+  ASSERT_TRUE(run_on(world_.loop, (*events)->head()));
+  ParkedDoors parked;
+  Event done;
+  spawn(world_.loop.executor(), park(&world_, &parked, &done));
+  post(world_.loop.executor(), [this] { world_.host.jobs.at(0)->decided.set(); });
+
+  const auto head = run_on(world_.loop, chat->head());
+  ASSERT_TRUE(head) << head.error().message;
+  EXPECT_EQ(head->status, 200);
+  while (run_on(world_.loop, chat->read()).value_or(std::nullopt)) {
+  }
+  chat->close();
+  world_.wait(done);
+  EXPECT_EQ(parked.size(), 3u) << "the main address and two front ports";
+}
+
 TEST_F(GatewayTest, TheControlSocketIsForItsOwnerOnly) {
   EXPECT_EQ(fs::status(world_.folder).permissions(), fs::perms::owner_all);
   EXPECT_EQ(fs::status(world_.folder + "/control.sock").permissions(),

@@ -389,6 +389,28 @@ TEST_F(ServerTest, ASocketThatIsParkedKeepsWhoConnectsForTheNextServer) {
   run_on(loop_, connect_then_end(loop_.executor(), endpoint(), server_.get()));
 }
 
+/// One that connects at the moment in which a server gives its socket to the next one.
+Task<void> connect_and_hand_on(Executor executor, Endpoint endpoint,
+                               std::unique_ptr<Server>* server) {
+  const auto peer = co_await Peer::connect(endpoint);
+  ParkedSocket parked = (*server)->park();
+  ServerOptions options;
+  auto next = Server::listen(executor, endpoint, answer_target_and_body, std::move(options),
+                             std::move(parked));
+  std::string reply;
+  co_await ask_and_read(peer.get(), &reply);
+  EXPECT_THAT(reply, HasSubstr("X-Target: /1"));
+  peer->close();
+  co_await (*server)->all_closed();
+  *server = std::move(*next);
+}
+
+TEST_F(ServerTest, WhoConnectsInTheMomentInWhichItsSocketIsParkedIsNotLost) {
+  serve(answer_target_and_body);
+  for (int round = 0; round < 50; ++round)
+    run_on(loop_, connect_and_hand_on(loop_.executor(), endpoint(), &server_));
+}
+
 Task<void> connect_and_say_nothing(Endpoint endpoint, Server* server) {
   const auto peer = co_await Peer::connect(endpoint);
   while (server->connections() == 0)
