@@ -389,10 +389,12 @@ TEST_F(ServerTest, ASocketThatIsParkedKeepsWhoConnectsForTheNextServer) {
   run_on(loop_, connect_then_end(loop_.executor(), endpoint(), server_.get()));
 }
 
-/// One that connects at the moment in which a server gives its socket to the next one.
+/// One that connects so many turns of the loop before a server gives its socket to the next one.
 Task<void> connect_and_hand_on(Executor executor, Endpoint endpoint,
-                               std::unique_ptr<Server>* server) {
+                               std::unique_ptr<Server>* server, int turns) {
   const auto peer = co_await Peer::connect(endpoint);
+  for (; turns > 0; --turns)
+    co_await delay(Duration{0});
   ParkedSocket parked = (*server)->park();
   ServerOptions options;
   auto next = Server::listen(executor, endpoint, answer_target_and_body, std::move(options),
@@ -407,8 +409,8 @@ Task<void> connect_and_hand_on(Executor executor, Endpoint endpoint,
 
 TEST_F(ServerTest, WhoConnectsInTheMomentInWhichItsSocketIsParkedIsNotLost) {
   serve(answer_target_and_body);
-  for (int round = 0; round < 50; ++round)
-    run_on(loop_, connect_and_hand_on(loop_.executor(), endpoint(), &server_));
+  for (int round = 0; round < 60; ++round)
+    run_on(loop_, connect_and_hand_on(loop_.executor(), endpoint(), &server_, round % 6));
 }
 
 Task<void> connect_and_say_nothing(Endpoint endpoint, Server* server) {
