@@ -146,7 +146,7 @@ Task<Result<Stream>> accept_from(std::shared_ptr<Listener::Impl> listener) {
   error_code failure;
   Socket socket =
       co_await listener->acceptor.async_accept(asio::redirect_error(asio::use_awaitable, failure));
-  if (failure && !listener->acceptor.is_open())
+  if (!listener->acceptor.is_open())
     co_return fail(ErrorCode::cancelled, "the listener was closed");
   if (failure) co_return fail(ErrorCode::io, "accepting a connection: " + failure.message());
   if (!listener->endpoint.is_unix()) set_tcp_options(socket);
@@ -195,10 +195,6 @@ Task<Result<Stream>> Listener::accept() {
 
 std::uint16_t Listener::port() const {
   return impl_->port;
-}
-
-bool Listener::is_open() const {
-  return impl_->acceptor.is_open();
 }
 
 ParkedSocket Listener::park() {

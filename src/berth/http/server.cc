@@ -97,7 +97,6 @@ void Server::Impl::start(const std::shared_ptr<Impl>& self, Stream stream) {
     return;
   }
   auto connection = std::make_shared<Connection>(std::move(stream), self->options);
-  if (!self->listener.is_open()) connection->drain();  // it came in the last moment
   self->connections.insert(connection);
   spawn(self->executor, run(self, std::move(connection)));
 }

@@ -99,7 +99,6 @@ class Listener {
   Task<Result<Stream>> accept();
   /// Returns the TCP port, 0 for a unix socket.
   std::uint16_t port() const;
-  bool is_open() const;
   /// Also removes the file of a unix socket.
   void close();
   /// Closes, but for the TCP socket itself; empty for a unix socket.
