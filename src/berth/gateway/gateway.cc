@@ -25,7 +25,6 @@ namespace berth::gateway {
 namespace {
 
 /// Who asked before the doors were closed has an answer by then: the host refuses what comes now.
-/// Streams of events end with it.
 constexpr Duration kLastAnswers = 250ms;
 
 /// A listening socket as its requests see it.
