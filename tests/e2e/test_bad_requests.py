@@ -118,14 +118,30 @@ class Memory(BadRequest):
                             r'a lease of 3\.0 GiB cannot fit into pool "ram" of 600 MiB; ask for less')
         self.assertEqual([[], []], [berth.starts("chat"), berth.starts("image")])
 
+    def with_image_model(self, model):
+        """A Berth whose image server has this model, with nothing declared of its memory."""
+        text = fast_config(wanted="on_demand").replace('memory = "400MiB"\n', "")
+        head, _, tail = text.partition("[server.image]")
+        return self.fast(head + "[server.image]" + tail.replace(
+            next(line for line in tail.splitlines() if line.startswith("model = ")),
+            f'model = "{model}"'))
+
+    def test_what_a_model_took_is_not_learned_of_the_one_that_took_its_place(self):
+        model = Path(self.folder(), "model.safetensors")
+        model.write_bytes(b"x" * 1000)
+        berth = self.with_image_model(model)
+        self.assertEqual(200, berth.picture().status)
+        new = model.with_suffix(".new")
+        new.write_bytes(b"y" * 2000)
+        new.rename(model)
+        berth.cli("stop", "image")
+        rows = berth.get("/api/v1/footprints").json()["footprints"]
+        self.assertEqual({("image", False)}, {(row["server"], row["current"]) for row in rows})
+
     def test_a_model_that_was_replaced_before_its_start_is_read_again(self):
         model = Path(self.folder(), "model.safetensors")
         model.write_bytes(b"x" * 1000)
-        text = fast_config(wanted="on_demand").replace('memory = "400MiB"\n', "")
-        head, _, tail = text.partition("[server.image]")
-        berth = self.fast(head + "[server.image]" + tail.replace(
-            next(line for line in tail.splitlines() if line.startswith("model = ")),
-            f'model = "{model}"'))
+        berth = self.with_image_model(model)
         self.assertNotIn("model_changed", berth.steps())
         new = model.with_suffix(".new")
         with open(new, "wb") as stream:
@@ -141,11 +157,7 @@ class Memory(BadRequest):
     def test_a_model_without_a_header_that_is_read_is_planned_with_by_its_size(self):
         model = Path(self.folder(), "old.ckpt")
         model.write_bytes(b"\x80\x02}q\x00." + bytes(10_000_000))
-        text = fast_config(wanted="on_demand").replace('memory = "400MiB"\n', "")
-        head, _, tail = text.partition("[server.image]")
-        berth = self.fast(head + "[server.image]" + tail.replace(
-            next(line for line in tail.splitlines() if line.startswith("model = ")),
-            f'model = "{model}"'))
+        berth = self.with_image_model(model)
         listed = " ".join(berth.cli("models").stdout.split())
         self.assertIn(f"old ckpt unread {model}: only headers of .gguf and .safetensors are read, so "
                       "1.2 x its size is planned with; convert it, if its server takes no such file",

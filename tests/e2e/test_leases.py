@@ -139,7 +139,7 @@ class Leases(E2eTest):
     def test_what_cannot_be_granted_is_said_at_once(self):
         berth = self.fast()
         for arguments, status, word in (
-                (["lease", "run", "--ram", "9GiB", "--", "true"], 75, "600 MiB"),
+                (["lease", "run", "--ram", "9GiB", "--", "true"], 65, "600 MiB"),
                 (["lease", "run", "--vram", "1GiB", "--", "true"], 66, '"ram"'),
                 (["lease", "run", "--ram", "much", "--", "true"], 64, "much"),
                 (["lease", "run", "--ram", "1MiB"], 64, "behind --"),

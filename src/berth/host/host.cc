@@ -180,6 +180,7 @@ Task<void> HostImpl::start_server(core::MoveTo move) {
   if (!lived) {
     slot.has_served = false;
     slot.seen = {};
+    slot.key = footprint_key(config_.servers[move.server.value]);
   }
   look_at_model(move.server);
   recovery_failpoint("recovery_before_move");

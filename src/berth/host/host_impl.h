@@ -114,6 +114,7 @@ class HostImpl final : public Host {
     bool has_served = false;  ///< a job was done
     bool freed = false;       ///< its process lives without its models
     RunMemory seen;
+    std::string key;  ///< footprint_key() of what it was started with; "": it was taken over
     std::string shape;  ///< of the newest work
     std::uint16_t front_port = 0;
   };

@@ -121,13 +121,15 @@ std::optional<core::Footprint> HostImpl::learned(ServerId id) {
   Slot& slot = *slots_[id.value];
   if (!slot.has_served) return std::nullopt;
   note_mark(id, store::Stage::work);
-  const std::string key = footprint_key(config_.servers[id.value]);
+  const std::string now = footprint_key(config_.servers[id.value]);
+  const std::string key = slot.key.empty() ? now : slot.key;
   const core::ServerConfig& server = core_config_.servers[id.value];
   std::vector<std::string> pools;
   for (store::FootprintRow& row : slot.seen.rows(key, server.name, core_config_)) {
     std::string pool = row.pool;
     if (keep_row(std::move(row))) pools.push_back(std::move(pool));
   }
+  if (key != now) return std::nullopt;  // another model lies there since it was started
   core::Footprint news;
   for (std::uint32_t i = 0; i < config_.core.pools.size(); ++i) {
     const std::string& name = core_config_.pools[i].name;
