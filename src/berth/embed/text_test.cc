@@ -22,7 +22,7 @@ ServerWish full_wish() {
   config.context_size = 4096;
   config.parallel = 2;
   config.flash_attention = true;
-  config.extra_args = {"--alias-of", "a \"quoted\" \\ name\n"};
+  config.extra_args = {"--alias-of", "a \"quoted\" \\ name"};
   ServerWish wish = wish_of(config);
   wish.model = "/models/story.gguf";
   return wish;
@@ -43,7 +43,7 @@ TEST(SectionOf, IsReadByTheParserOfConfigurationsAsItWasWished) {
   EXPECT_EQ(llama.context, 4096);
   EXPECT_EQ(llama.parallel, 2);
   EXPECT_EQ(llama.flash_attention, "on");
-  EXPECT_THAT(llama.extra_args, ElementsAre("--alias-of", "a \"quoted\" \\ name\n"));
+  EXPECT_THAT(llama.extra_args, ElementsAre("--alias-of", "a \"quoted\" \\ name"));
 }
 
 TEST(SectionOf, SaysNothingThatWasNotWished) {
