@@ -4,7 +4,7 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 find_package(ZLIB REQUIRED)
 
-set(objects base core models config probe process http servers store host gateway client embed)
+set(objects base core models config probe process http servers store host client plan gateway embed)
 list(TRANSFORM objects REPLACE "(.+)" "$<TARGET_OBJECTS:berth_\\1>")
 add_library(berth_whole STATIC ${objects})
 set_target_properties(berth_whole PROPERTIES OUTPUT_NAME berth EXPORT_NAME berth LINKER_LANGUAGE CXX)
