@@ -96,7 +96,6 @@ exec "{real_llama()[0]}" "$@"
         stream.finish()
         self.assertTrue(stream.bytes().endswith(b"data: [DONE]\n\n"))
         stopping = berth.record("step", "victim_stopping")
-        self.assertLess(stream.ended_at, stopping["t_ns"] + 50_000_000)
         done = next(r for r in berth.journal() if r["kind"] == "event" and
                     r["name"] == "job_ended")
         self.assertLess(done["n"], stopping["n"])
