@@ -42,7 +42,7 @@ entries = {{llm = "{model}"}}
         prefix, build = self.folder / "prefix", self.folder / "build"
         self.run_all(
             ["cmake", "--install", BIN.parent, "--prefix", prefix],
-            ["cmake", "-S", HERE / "consumer", "-B", build, f"-DCMAKE_PREFIX_PATH={prefix}"],
+            ["cmake", "-G", "Ninja", "-S", HERE / "consumer", "-B", build, f"-DCMAKE_PREFIX_PATH={prefix}"],
             ["cmake", "--build", build])
         # The keeper is found in PATH: nothing of the build tree is used any more.
         self.run_all([build / "consumer", self.config()], environment={

@@ -158,6 +158,30 @@ Driver freed_for_nobody() {
   return d;
 }
 
+// Seed 19122801797564993.
+TEST(Rule8, AClearedStateOutlivesAPlanThatFallsOverAServerThatLoadedItself) {
+  Config config = card_of_ten();
+  config.servers[kLlm.value].freed = bytes(1_GiB);
+  config.servers.push_back({.name = "video", .job_class = video, .footprint = bytes(10_GiB)});
+  Driver d = settled(std::move(config));
+  const JobId picture = d.ask(kSd, image);
+  d.pass(20s);
+  d.user(UserAsked::What::clear_saved_state, kLlm);
+  const JobId held = d.ask(kLlm, chat);
+  d.apply(ServerChanged{kLlm, d.server(kLlm).generation, Fact::appeared, "loaded"});
+  ASSERT_TRUE(d.running(held));
+  const JobId film = d.ask(ServerId{2}, video);
+  d.pass(10min);
+  ASSERT_EQ(d.scheduler().state().claims.at(0).phase, ClaimPhase::draining) << "for the film";
+  d.withdraw(film);
+  d.end(held);
+  d.pass(20s);
+  d.forget_story();
+  d.end(picture);
+  d.pass(1h);
+  EXPECT_THAT(d.story(), testing::Not(testing::Contains("up llm")));
+}
+
 TEST(Freed, OneThatIsAskedForAgainBeforeItsMemoryWasSeenFreeIsSweptAndThenLoads) {
   Driver d = freed_for_nobody();
   ASSERT_TRUE(d.server(kSd).freed);

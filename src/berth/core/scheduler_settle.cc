@@ -224,7 +224,8 @@ void Scheduler::begin_draining(Claim& claim) {
   for (const ServerId id : claim.victims) {
     Server& victim = server(id);
     if (victim.is_place()) continue;  // it ends by itself, and is owed nothing
-    if (victim.freed) continue;  // it gives up the rest: what it is owed stands in its row already
+    // It gives up the rest, or has come up by itself: what it is owed stands in its row already.
+    if (victim.freed || (victim.intruder && victim.displaced)) continue;
     const HomeOrder theirs = home_order(rival, server(rival));
     const HomeOrder own = home_order(id, victim);
     const bool is_peer = own.group == theirs.group && !server(rival).is_place();  // ADR 0010
@@ -374,7 +375,7 @@ void Scheduler::fall(const Claim& claim) {
   drop(claim);
   for (const ServerId id : victims) {
     Server& victim = server(id);
-    if (!victim.displaced || victim.freed) continue;
+    if (!victim.displaced || victim.freed || victim.intruder) continue;
     // It was not put out: what the user said of its next return stands.
     victim.skip_next_restore = victim.displaced->after == After::on_request;
     victim.displaced.reset();

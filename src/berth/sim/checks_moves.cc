@@ -258,9 +258,9 @@ void Checks::check_stop(const core::State& state, const core::Event& event,
     }
   }
   if (shadow.state == ServerState::absent || shadow.state == ServerState::failed) return;  // sweep
-  if (const auto* ended = std::get_if<core::EffectEnded>(&event)) {  // it could not be freed
-    if (ended->result.error && shadow.state == ServerState::stopping) return;
-  }
+  // It has just been freed, or could not be: what is left of it goes.
+  const bool was_being_freed = std::holds_alternative<core::EffectEnded>(event);
+  if (was_being_freed && shadow.state == ServerState::stopping) return;
   for (const auto& [id, job] : ground_.jobs) {
     if (job.server == move.server && job.state == JobTruth::State::running &&
         job.generation == move.generation) {
