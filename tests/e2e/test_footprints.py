@@ -22,7 +22,7 @@ def load():
 class TheHeaderOfAModel(unittest.TestCase):
     def test_tells_what_a_real_server_takes_at_three_points(self):
         bench = load()
-        points = [{"model": "small", "context": 32768, "type": "f16", "parallel": 1},
+        points = [{"model": "mid", "context": 32768, "type": "f16", "parallel": 1},
                   {"model": "small", "context": 8192, "type": "q4_0", "parallel": 4},
                   {"model": "mid", "context": 8192, "type": "q8_0", "parallel": 1}]
         server, model = real_llama()
