@@ -123,12 +123,12 @@ class Leases(E2eTest):
         lease = self.run_lease(berth, "lease", "run", "--ram", "400MiB", "--name", "training",
                                "--", "sleep", "1000")
         berth.wait_state("chat", "absent")
-        shown = wait_for("the lease is granted", lambda: [
-            each for each in self.leases(berth) if each["state"] == "granted"])[0]
+        shown = wait_for("the lease is granted, and its command runs", lambda: [
+            each for each in self.leases(berth) if each["state"] == "granted" and
+            ["sleep"] == [process["program"] for process in each["processes"]]])[0]
         self.assertEqual("training", shown["holder"])
         self.assertEqual({"ram": 400 * MIB}, shown["bytes"])
         self.assertEqual(30 * 60 * 1000, shown["limit_ms"])
-        self.assertEqual(["sleep"], [each["program"] for each in shown["processes"]])
         self.assertIn("training", berth.cli("lease", "status").stdout)
         self.assertIn("training", berth.cli("status").stdout)
         chat = Later(lambda: berth.chat("Hi"))
