@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "berth/http/async.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -221,6 +222,15 @@ Task<bool> Event::wait_for(Duration limit) {
   return whether_woken(wait_any({this}, limit));
 }
 
+namespace {
+
+bool has_news(int descriptor) {
+  pollfd wanted{descriptor, POLLIN, 0};
+  return ::poll(&wanted, 1, 0) != 0;
+}
+
+}  // namespace
+
 Task<bool> wait_readable(int descriptor, Event* stop) {
   const Executor executor = co_await asio::this_coro::executor;
   asio::posix::stream_descriptor watched(executor);
@@ -232,16 +242,19 @@ Task<bool> wait_readable(int descriptor, Event* stop) {
     ::close(duplicate);
     co_return false;
   }
-  const auto ended = std::make_shared<Event>();  // Shared with the handler, which may outlive us.
-  const auto is_readable = std::make_shared<bool>(false);
-  watched.async_wait(asio::posix::stream_descriptor::wait_read,
-                     [ended, is_readable](const error_code& error) {
-                       *is_readable = !error;
-                       ended->set();
-                     });
-  std::vector<Event*> events{ended.get(), stop};
-  co_await wait_any(std::move(events));
-  co_return *is_readable;
+  while (true) {
+    const auto ended = std::make_shared<Event>();  // Shared with the handler, which may outlive us.
+    const auto is_woken = std::make_shared<bool>(false);
+    watched.async_wait(asio::posix::stream_descriptor::wait_read,
+                       [ended, is_woken](const error_code& error) {
+                         *is_woken = !error;
+                         ended->set();
+                       });
+    std::vector<Event*> events{ended.get(), stop};
+    co_await wait_any(std::move(events));
+    // Asio may wake for news of a descriptor that was closed, and whose place this one has got.
+    if (!*is_woken || has_news(duplicate)) co_return *is_woken;
+  }
 }
 
 }  // namespace berth

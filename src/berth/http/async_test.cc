@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include <boost/asio.hpp>
 #include <gmock/gmock.h>
 
 namespace berth {
@@ -167,6 +168,44 @@ TEST(WaitReadable, SeesTheEndOfAPipeAndCanBeStopped) {
   EXPECT_TRUE(run_on(loop, wait_for_pipe(loop.executor(), ends[0], ends[1])));
   EXPECT_FALSE(run_on(loop, wait_readable(-1)));
   ::close(ends[0]);
+}
+
+using Descriptor = boost::asio::posix::stream_descriptor;
+
+Descriptor with_news(const Executor& executor) {
+  std::array<int, 2> ends{};
+  EXPECT_EQ(::pipe(ends.data()), 0);
+  EXPECT_EQ(::write(ends[1], "!", 1), 1);
+  ::close(ends[1]);
+  return {executor, ends[0]};
+}
+
+// Asio gives the place of a closed descriptor, and news that were on their way, to the next one.
+TEST(WaitReadable, IsNotWokenByNewsOfADescriptorThatWasClosedInTheSameTurn) {
+  IoLoop loop;
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  Descriptor first = with_news(loop.executor());
+  Descriptor second = with_news(loop.executor());
+  bool has_written = false;
+  bool is_early = false;
+  first.async_wait(Descriptor::wait_read, [&](boost::system::error_code) {
+    second.close();
+    const auto waiting = [&]() -> Task<void> {
+      const bool is_readable = co_await wait_readable(ends[0]);
+      EXPECT_TRUE(is_readable);
+      is_early = !has_written;
+    };
+    boost::asio::co_spawn(loop.executor(), waiting, boost::asio::detached);
+    post(loop.executor(), [&] {
+      post(loop.executor(), [&] { has_written = ::write(ends[1], "!", 1) == 1; });
+    });
+  });
+  loop.run();
+  EXPECT_TRUE(has_written);
+  EXPECT_FALSE(is_early);
+  for (const int end : ends)
+    ::close(end);
 }
 
 }  // namespace

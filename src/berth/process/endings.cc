@@ -8,6 +8,7 @@
 
 #include "berth/process/directories.h"
 #include "berth/process/proc_stat.h"
+#include "berth/process/readable.h"
 #include "berth/process/session.h"
 #include "berth/process/unique_fd.h"
 
@@ -31,11 +32,9 @@ asio::awaitable<bool> await_end(UniqueFd pidfd, Duration limit) {
   asio::steady_timer timer(executor, limit);
   timer.async_wait([end](boost::system::error_code stopped) {
     boost::system::error_code ignored;
-    if (!stopped) end->cancel(ignored);
+    if (!stopped) end->close(ignored);
   });
-  boost::system::error_code error;
-  co_await end->async_wait(asio::posix::stream_descriptor::wait_read,
-                           asio::redirect_error(asio::use_awaitable, error));
+  const boost::system::error_code error = co_await await_readable(*end);
   timer.cancel();
   co_return !error;
 }

@@ -15,6 +15,7 @@
 #include "berth/process/keeper_launch.h"
 #include "berth/process/proc_stat.h"
 #include "berth/process/process_impl.h"
+#include "berth/process/readable.h"
 #include "berth/process/session.h"
 #include "berth/process/system_error.h"
 
@@ -26,9 +27,7 @@ namespace asio = boost::asio;
 /// Reaps one child when it ends. A coroutine of its own, since the keeper may outlive the Process;
 /// by pidfd, so that no other child of the program is touched.
 asio::awaitable<void> reap(asio::posix::stream_descriptor keeper) {
-  boost::system::error_code ignored;
-  co_await keeper.async_wait(asio::posix::stream_descriptor::wait_read,
-                             asio::redirect_error(asio::use_awaitable, ignored));
+  static_cast<void>(co_await await_readable(keeper));
   siginfo_t info{};
   ::waitid(P_PIDFD, static_cast<id_t>(keeper.native_handle()), &info, WEXITED | WNOHANG);
 }

@@ -2,11 +2,10 @@
 #include "berth/process/process_impl.h"
 
 #include <fmt/format.h>
-#include <poll.h>
-
 #include <cerrno>
 
 #include "berth/process/proc_stat.h"
+#include "berth/process/readable.h"
 #include "berth/process/system_error.h"
 
 namespace berth::process {
@@ -103,9 +102,7 @@ asio::awaitable<ExitStatus> Process::Impl::await_exit(Pointer self) {
 }
 
 bool Process::Impl::running() const {
-  if (!server_.is_open()) return false;
-  pollfd pidfd{server_.native_handle(), POLLIN, 0};
-  return ::poll(&pidfd, 1, 0) == 0;
+  return server_.is_open() && !is_readable(server_.native_handle());
 }
 
 void Process::Impl::subscribe(const Pointer& self, LineFunction line) {
@@ -124,16 +121,13 @@ asio::awaitable<void> Process::Impl::follow_log(Pointer self) {
 }
 
 asio::awaitable<void> Process::Impl::follow_keeper(Pointer self) {
-  error_code error;
-  co_await self->keeper_.async_wait(Descriptor::wait_read, redirect_error(use_awaitable, error));
+  static_cast<void>(co_await await_readable(self->keeper_));
   self->changed_.cancel();
 }
 
 asio::awaitable<void> Process::Impl::follow_server(Pointer self) {
   error_code error;
-  if (self->server_.is_open()) {
-    co_await self->server_.async_wait(Descriptor::wait_read, redirect_error(use_awaitable, error));
-  }
+  if (self->server_.is_open()) error = co_await await_readable(self->server_);
   if (error || self->stopped_) co_return;
   const ExitStatus status = co_await await_exit_file(self);
   self->log_is_complete_ = true;
