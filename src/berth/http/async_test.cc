@@ -10,8 +10,8 @@
 #include <thread>
 #include <vector>
 
-#include <boost/asio.hpp>
 #include <gmock/gmock.h>
+#include <boost/asio.hpp>
 
 namespace berth {
 namespace {
@@ -197,9 +197,8 @@ TEST(WaitReadable, IsNotWokenByNewsOfADescriptorThatWasClosedInTheSameTurn) {
       is_early = !has_written;
     };
     boost::asio::co_spawn(loop.executor(), waiting, boost::asio::detached);
-    post(loop.executor(), [&] {
-      post(loop.executor(), [&] { has_written = ::write(ends[1], "!", 1) == 1; });
-    });
+    post(loop.executor(),
+         [&] { post(loop.executor(), [&] { has_written = ::write(ends[1], "!", 1) == 1; }); });
   });
   loop.run();
   EXPECT_TRUE(has_written);

@@ -75,7 +75,8 @@ TEST_F(StaleNews, TheLimitOfAWaitStays) {
   ASSERT_TRUE(process);
   std::optional<bool> ended;
   in_such_a_turn([&] {
-    asio::co_spawn(io_, await_end(UniqueFd(open_pidfd(process->identity().pid)), std::chrono::milliseconds(1)),
+    UniqueFd server(open_pidfd(process->identity().pid));
+    asio::co_spawn(io_, await_end(std::move(server), std::chrono::milliseconds(1)),
                    [&](std::exception_ptr, bool value) { ended = value; });
   });
   EXPECT_TRUE(until([&] { return ended.has_value(); }));
