@@ -9,7 +9,6 @@ import base64
 import http.client
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -416,9 +415,19 @@ class E2eTest(unittest.TestCase):
 
     def berth(self, *args, **options):
         environment = options.pop("environment", None)
-        berth = Berth(config(*args, **options), environment)
+        return self.berth_with(config(*args, **options), environment)
+
+    def berth_with(self, text, environment=None):
+        """A Berth with that configuration, not up yet."""
+        berth = Berth(text, environment)
         self.addCleanup(berth.close)
         return berth
+
+    def new_folder(self):
+        """An empty folder, gone after the test."""
+        path = Path(tempfile.mkdtemp(prefix="berth-"))
+        self.addCleanup(shutil.rmtree, path, ignore_errors=True)
+        return path
 
     def assert_order(self, names, wanted):
         """`wanted` is a subsequence of `names`."""

@@ -7,12 +7,11 @@ import shutil
 import socket
 import sqlite3
 import subprocess
-import tempfile
 import unittest
 from pathlib import Path
 
 from bad_inputs import BODIES, COMMANDS, CONFIGURATIONS, READS, WISHES
-from harness import LONG_TEXT, Berth, E2eTest, Later, config, real_llama, wait_for
+from harness import LONG_TEXT, E2eTest, Later, config, real_llama, wait_for
 
 QUESTION = LONG_TEXT[:300]
 HELP_OF_THE_REAL_ONE = 'case "$*" in *--help*) exec {server} --help;; esac\n'
@@ -24,21 +23,15 @@ def one_line(text):
 
 
 class BadInputTest(E2eTest):
-    def folder(self):
-        folder = tempfile.mkdtemp(prefix="berth-bad-")
-        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
-        return folder
-
     def program(self, text):
         """A shell script in place of llama-server."""
-        path = Path(self.folder(), "llama-server-fake")
+        path = self.new_folder() / "llama-server-fake"
         path.write_text("#!/bin/sh\n" + text.format(server=real_llama()[0]))
         path.chmod(0o755)
         return str(path)
 
     def berth_of(self, text):
-        berth = Berth(text)
-        self.addCleanup(berth.close)
+        berth = self.berth_with(text)
         return berth
 
     def ended_up(self, berth):
@@ -117,7 +110,7 @@ class SlotFiles(BadInputTest):
             r"kv: not restored: slot-0-1\.bin was not offered: the file is missing")
 
     def test_the_file_of_another_model_is_not_offered(self):
-        model = Path(self.folder(), "model.gguf")
+        model = self.new_folder() / "model.gguf"
         shutil.copyfile(real_llama()[1], model)
 
         def replace(_):
@@ -210,7 +203,7 @@ class Programs(BadInputTest):
                      binary=hanging, llm_extra='start_deadline = "1s"')
 
     def test_a_model_that_is_no_gguf_is_reported_with_the_server_s_words(self):
-        model = Path(self.folder(), "model.gguf")
+        model = self.new_folder() / "model.gguf"
         model.write_bytes(b"no model" * 1000)
         text = config(wanted="on_demand").replace(real_llama()[1], str(model), 1)
         berth = self.berth_of(text).up()
@@ -221,7 +214,7 @@ class Programs(BadInputTest):
                          r"load model.*`berth logs chat` shows more$")
 
     def test_a_server_that_failed_is_tried_again_after_retry_after(self):
-        flag = Path(self.folder(), "repaired")
+        flag = self.new_folder() / "repaired"
         flaky = self.program(HELP_OF_THE_REAL_ONE + f'[ -e {flag} ] || exit 3\n'
                              'exec {server} "$@"\n')
         berth = self.refused(503, "start_failed",
@@ -233,7 +226,7 @@ class Programs(BadInputTest):
 
     def test_a_help_that_is_longer_than_a_pipe_is_read_whole(self):
         known = subprocess.run([real_llama()[0], "--help"], capture_output=True, check=True).stdout
-        long_help = Path(self.folder(), "help")
+        long_help = self.new_folder() / "help"
         long_help.write_bytes(b"x" * 3_000_000 + b"\n" + known)
         talkative = self.program(f'case "$*" in *--help*) exec cat {long_help};; esac\nexit 3\n')
         self.refused(503, "start_failed",
@@ -241,7 +234,7 @@ class Programs(BadInputTest):
                      "`berth logs chat` shows more", binary=talkative)
 
     def test_a_help_that_does_not_end_holds_up_nobody_else(self):
-        flag = Path(self.folder(), "end")
+        flag = self.new_folder() / "end"
         quiet = self.program('exec >/dev/null 2>&1\n'
                              f'touch {flag}.begun\nwhile [ ! -e {flag} ]; do sleep 0.05; done\n')
         berth = self.berth(binary=quiet, wanted="on_demand").up()
@@ -266,7 +259,7 @@ class Programs(BadInputTest):
         self.assertEqual(200, berth.chat("Hi").status)
 
     def test_a_program_is_asked_for_its_devices_once_and_not_between_two_servers(self):
-        asked = Path(self.folder(), "asked")
+        asked = self.new_folder() / "asked"
         program = self.program(f'case "$*" in *--list-devices*) echo >> {asked};; esac\n'
                                f'exec {real_llama()[0]} "$@"\n')
         berth = self.berth(binary=program, llm_extra="gpu_layers = 5").up()

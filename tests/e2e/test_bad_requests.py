@@ -2,17 +2,13 @@
 """Bad requests that are seen by what Berth does: full queues, ends, models that change, engines."""
 
 import http.client
-import json
 import os
-import shutil
 import signal
-import tempfile
 import unittest
-from pathlib import Path
 
 from bad_inputs import BODIES, CHATS, EVENTS, PICTURES
 from fast_world import fast_config
-from harness import Berth, E2eTest, Later, finished, wait_for
+from harness import E2eTest, Later, finished, wait_for
 
 PROMPT = '"messages":[{"role":"user","content":"Hi"}]'
 SLOW_PROMPT = ("--standin-faults", "slow_prompt=3")  # the LLM evaluates, and nothing stops it
@@ -21,14 +17,8 @@ BACK_AFTER = "5"
 
 class BadRequest(E2eTest):
     def fast(self, text=None, **options):
-        berth = Berth(text or fast_config(wanted="on_demand", **options))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(text or fast_config(wanted="on_demand", **options))
         return berth.up()
-
-    def folder(self):
-        folder = tempfile.mkdtemp(prefix="berth-bad-")
-        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
-        return folder
 
     def assert_refused(self, reply, status, code, message):
         error = reply.json()["error"]
@@ -127,7 +117,7 @@ class Memory(BadRequest):
             f'model = "{model}"'))
 
     def test_what_a_model_took_is_not_learned_of_the_one_that_took_its_place(self):
-        model = Path(self.folder(), "model.safetensors")
+        model = self.new_folder() / "model.safetensors"
         model.write_bytes(b"x" * 1000)
         berth = self.with_image_model(model)
         self.assertEqual(200, berth.picture().status)
@@ -139,7 +129,7 @@ class Memory(BadRequest):
         self.assertEqual({("image", False)}, {(row["server"], row["current"]) for row in rows})
 
     def test_a_model_that_was_replaced_before_its_start_is_read_again(self):
-        model = Path(self.folder(), "model.safetensors")
+        model = self.new_folder() / "model.safetensors"
         model.write_bytes(b"x" * 1000)
         berth = self.with_image_model(model)
         self.assertNotIn("model_changed", berth.steps())
@@ -155,7 +145,7 @@ class Memory(BadRequest):
         self.assertEqual(1, berth.steps().count("model_changed"))
 
     def test_a_model_without_a_header_that_is_read_is_planned_with_by_its_size(self):
-        model = Path(self.folder(), "old.ckpt")
+        model = self.new_folder() / "old.ckpt"
         model.write_bytes(b"\x80\x02}q\x00." + bytes(10_000_000))
         berth = self.with_image_model(model)
         listed = " ".join(berth.cli("models").stdout.split())

@@ -2,8 +2,6 @@
 """Memory is free only when it is seen free, both ways (issue 3, must show 5)."""
 
 import os
-import shutil
-import tempfile
 import unittest
 
 from harness import BIN, HERE, E2eTest, real_llama
@@ -68,8 +66,7 @@ class TheBarrierWaits(E2eTest):
         """A real llama-server that leaves a process in its session when it exits. The process holds
         its memory before the server starts: a busy machine must not turn the order around."""
         server, _ = real_llama()
-        folder = tempfile.mkdtemp(prefix="berth-")
-        self.addCleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        folder = self.new_folder()
         path = f"{folder}/llama-server"
         with open(path, "w") as script:
             script.write(f"""#!/bin/sh

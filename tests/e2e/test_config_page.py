@@ -17,17 +17,17 @@ RIGHT = '[pool.ram]\nkind = "host"\n[server.chat]\nkind = "llama-server"\nmodel 
 
 
 class Config(unittest.TestCase):
-    def folder(self):
+    def new_folder(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         return pathlib.Path(folder.name)
 
     def config(self, *arguments):
         return subprocess.run([BIN / "berth", "config", *map(str, arguments)], capture_output=True, text=True,
-                              timeout=60, cwd=self.folder())
+                              timeout=60, cwd=self.new_folder())
 
     def written(self, text):
-        file = self.folder() / "berth.toml"
+        file = self.new_folder() / "berth.toml"
         file.write_text(text)
         return file
 

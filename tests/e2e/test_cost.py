@@ -9,7 +9,7 @@ import unittest
 from pathlib import Path
 
 from fast_world import fast_config
-from harness import Berth, E2eTest
+from harness import E2eTest
 
 SYNCS = "fsync,fdatasync,sync_file_range,sync,syncfs,msync"
 WATCHES = "inotify_init,inotify_init1,inotify_add_watch,inotify_rm_watch"
@@ -64,8 +64,7 @@ class Cost(E2eTest):
 
     def test_swaps_neither_make_nor_close_an_inotify_instance(self):
         # To close one takes the kernel 12 ms, which somebody who waits for a server would wait too.
-        berth = Berth(fast_config(policy='linger_max = "0s"'))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(fast_config(policy='linger_max = "0s"'))
         berth.up()
         berth.wait_state("chat", "ready")
         before = self.inotify_instances(berth)

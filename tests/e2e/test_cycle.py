@@ -131,8 +131,7 @@ class TheLlmComesBackExactlyAsItWas(E2eTest):
 
 class NobodyIsCutOff(E2eTest):
     def test_a_stream_that_runs_when_a_picture_is_asked_for_is_complete(self):
-        record = tempfile.mkdtemp(prefix="berth-")
-        self.addCleanup(lambda: subprocess.run(["rm", "-rf", record], check=True))
+        record = self.new_folder()
         binary = os.path.join(record, "llama-server")
         Path(binary).write_text(f"#!/bin/sh\nexport BERTH_REAL_SERVER='{real_llama()[0]}'\n"
                                 f"exec '{HERE}/recording_llama_server.py' \"$@\"\n")

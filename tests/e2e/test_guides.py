@@ -8,13 +8,11 @@ are free ones; nothing else is replaced. A block marked `toml` must be a configu
 import os
 import re
 import subprocess
-import tempfile
 import tomllib
 import unittest
-from pathlib import Path
 
 from fast_world import LLAMA_STANDIN, free_port, real_model
-from harness import BIN, HERE, Berth, E2eTest
+from harness import BIN, HERE, E2eTest
 
 GUIDES = HERE.parents[1] / "docs" / "guide"
 PAGES = sorted(path.name for path in GUIDES.glob("*.md"))
@@ -40,9 +38,8 @@ class Guides(E2eTest):
     def world(self, extra=""):
         """The berth.toml of orchestration.md, with stand-ins as programs."""
         text = blocks("orchestration.md", "toml")[0] + extra
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        models = Path(folder.name) / "models"
+        folder = self.new_folder()
+        models = folder / "models"
         models.mkdir()
         (models / "story.gguf").symlink_to(real_model())
         (models / "sd-v1-5.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
@@ -53,11 +50,10 @@ class Guides(E2eTest):
         self.ports = {"8080": free_port(), "8081": free_port()}
         for port, free in self.ports.items():
             text = text.replace(f"port = {port}", f"port = {free}")
-        berth = Berth(text.replace('"models/', f'"{models}/').replace('["models"]', f'["{models}"]'))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(text.replace('"models/', f'"{models}/').replace('["models"]', f'["{models}"]'))
         berth.up()
         berth.wait_state("chat", "ready")
-        return berth, folder.name
+        return berth, folder
 
     def run_command(self, berth, folder, command):
         places = {"http://127.0.0.1:8700": f"http://127.0.0.1:{berth.port()}",
@@ -72,7 +68,7 @@ class Guides(E2eTest):
     def walk(self, page, extra=""):
         """Runs the page's commands; returns {command: what it printed}."""
         berth, folder = self.world(extra)
-        program = Path(folder) / "bin" / "berth"
+        program = folder / "bin" / "berth"
         program.parent.mkdir()
         program.write_text(f'#!/bin/sh\nexec "{BIN}/berth" --config "{berth.config_path}" "$@"\n')
         program.chmod(0o755)

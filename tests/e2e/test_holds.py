@@ -4,26 +4,21 @@
 import errno
 import json
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 import unittest
-from pathlib import Path
 
 from fast_world import fast_config, kill_berth, record_of
-from harness import BIN, Berth, E2eTest, wait_for
+from harness import BIN, E2eTest, wait_for
 
 
 class Holds(E2eTest):
     def held(self, policy="", orphan=""):
         """The LLM was put out, and a command runs that holds the picture server."""
-        berth = Berth(fast_config(policy=policy))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(fast_config(policy=policy))
         berth.up()
         berth.wait_state("chat", "ready")
-        folder = Path(tempfile.mkdtemp(prefix="berth-hold-"))
-        self.addCleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        folder = self.new_folder()
         self.errors = open(folder / "errors", "w+b")
         self.addCleanup(self.errors.close)
         self.go = folder / "go"

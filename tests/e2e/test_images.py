@@ -13,7 +13,7 @@ import unittest
 from pathlib import Path
 
 from fast_world import fast_config, kill_berth, lives, place, record_of
-from harness import Berth, E2eTest, UnixConnection, finished, wait_for
+from harness import E2eTest, UnixConnection, finished, wait_for
 
 ROUTE = "/v1/images/generations"
 SLOW = {"step_ms": 40}  # 25 steps: a picture takes a second
@@ -21,8 +21,7 @@ SLOW = {"step_ms": 40}  # 25 steps: a picture takes a second
 
 class ImageTest(E2eTest):
     def fast(self, **options):
-        berth = Berth(fast_config(**options))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(fast_config(**options))
         berth.up().wait_state("chat", "ready")
         return berth
 
@@ -190,8 +189,7 @@ class OneJob(ImageTest):
         self.assertEqual(404, berth.get(f"{ROUTE}/gen_1_0", port=port).status)
 
     def test_a_server_that_dies_over_it_is_asked_once_more(self):
-        berth = Berth("")
-        self.addCleanup(berth.close)
+        berth = self.berth_with("")
         arm = f"{berth.state}/arm"
         Path(berth.config_path).write_text(
             f'listen = "127.0.0.1:0"\nstate = "{berth.state}/s"\n' +

@@ -7,24 +7,17 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import unittest
 from pathlib import Path
 
 from fast_world import (LLAMA_STANDIN, SLACK, fast_config, kill_berth, lives, place, record_of)
-from harness import BIN, HERE, Berth, E2eTest, cmdline, wait_for
+from harness import BIN, HERE, E2eTest, cmdline, wait_for
 
 
 class KeeperTest(E2eTest):
     def fast(self, environment=None, **options):
-        berth = Berth(fast_config(**options), environment)
-        self.addCleanup(berth.close)
+        berth = self.berth_with(fast_config(**options), environment)
         return berth
-
-    def folder(self):
-        path = tempfile.mkdtemp(prefix="berth-")
-        self.addCleanup(lambda: shutil.rmtree(path, ignore_errors=True))
-        return path
 
     def ready(self, berth):
         """A Berth that is up, with its LLM; returns the LLM's pid."""
@@ -82,7 +75,7 @@ class AfterBerthWasKilled(KeeperTest):
         wait_for("berth is up", berth.alive_and_answers)
 
     def test_programs_that_were_replaced_meanwhile_take_over_what_the_old_ones_started(self):
-        folder = self.folder()
+        folder = self.new_folder()
         keeper = f"{folder}/berth-keeper"
         self.install_in(folder)
         berth = self.fast()
@@ -180,7 +173,7 @@ class WhatDown(KeeperTest):
 
 class AServerThatDoesNotDie(KeeperTest):
     def undying(self):
-        folder = self.folder()
+        folder = self.new_folder()
         self.tracer = Path(folder, "tracer")
         wrapper = f"{folder}/llama-server"
         with open(wrapper, "w") as script:

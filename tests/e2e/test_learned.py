@@ -3,15 +3,13 @@
 
 import json
 import re
-import shutil
-import tempfile
 import threading
 import time
 import unittest
 from pathlib import Path
 
 from fast_world import LLAMA_STANDIN, fast_config, real_model
-from harness import MIB, Berth, E2eTest, config
+from harness import MIB, E2eTest, config
 
 DECLARED = 100
 TAKES = 500
@@ -20,8 +18,7 @@ TAKES = 500
 class Learned(E2eTest):
     def too_little_declared(self):
         """300 + 100 MiB of 450 by the policy; but a picture takes 500 MiB of the 600 there are."""
-        berth = Berth(fast_config(image=DECLARED, standin_memory=TAKES))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(fast_config(image=DECLARED, standin_memory=TAKES))
         berth.up()
         berth.wait_state("chat", "ready")
         return berth
@@ -90,9 +87,8 @@ class Learned(E2eTest):
         self.assertIn('there is no server "nobody"', refused.stderr)
 
     def test_by_the_preset_measured_the_best_that_is_known_is_all_there_is(self):
-        berth = Berth(fast_config(image=DECLARED, standin_memory=TAKES,
-                                  policy='preset = "measured"'))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(fast_config(image=DECLARED, standin_memory=TAKES,
+                                            policy='preset = "measured"'))
         berth.up()
         berth.wait_state("chat", "ready")
         self.assertEqual(600 * MIB * 23 // 25, berth.status()["pools"][0]["limit_bytes"])
@@ -134,9 +130,8 @@ class NeverOverPromised(E2eTest):
                 over.wait(0.01)
 
     def test_a_server_that_loads_with_its_first_picture_keeps_the_whole_of_its_promise(self):
-        berth = Berth(fast_config(image=400, standin_memory=340, step_ms=50,
-                                  wanted="on_demand"))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(fast_config(image=400, standin_memory=340, step_ms=50,
+                                            wanted="on_demand"))
         berth.up()
         berth.cli("start", "image")
         taken, over = [], threading.Event()
@@ -166,8 +161,7 @@ class RealServer(E2eTest):
         return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
 
     def test_what_one_run_of_llama_server_taught_is_what_the_next_one_takes(self):
-        berth = Berth(config(capacity=2000, llm=900, image=400))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(config(capacity=2000, llm=900, image=400))
         berth.up()
         for run in (1, 2):
             berth.wait_state("chat", "ready")
@@ -193,13 +187,12 @@ class BeforeTheFirstRun(E2eTest):
     """llama.cpp's own dry run, where its program is beside the server; played by a script."""
 
     def world(self, script):
-        folder = Path(tempfile.mkdtemp(prefix="berth-fit-"))
-        self.addCleanup(shutil.rmtree, folder)
+        folder = self.new_folder()
         (folder / "llama-server").symlink_to(LLAMA_STANDIN)
         (folder / "llama-fit-params").write_text(script)
         (folder / "llama-fit-params").chmod(0o755)
         arguments = ["-kvu", "--standin-memory", "24MiB"]  # -kvu: no header tells what it takes then
-        berth = Berth(f'''
+        berth = self.berth_with(f'''
 [pool.ram]
 kind = "capped"
 capacity = "2000MiB"
@@ -210,7 +203,6 @@ model = "{real_model()}"
 context = 2048
 extra_args = {json.dumps(arguments)}
 ''')
-        self.addCleanup(berth.close)
         return folder, berth.up()
 
     def test_what_the_header_does_not_tell_a_dry_run_does_until_it_is_measured(self):

@@ -4,16 +4,13 @@
 import json
 import os
 import pty
-import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import unittest
-from pathlib import Path
 
 from fast_world import fast_config, lives
-from harness import BIN, MIB, Berth, E2eTest, Later, UnixConnection, wait_for
+from harness import BIN, MIB, E2eTest, Later, UnixConnection, wait_for
 
 RACERS = 200
 # A helper that belongs to nobody any more: another session, and its parent is gone.
@@ -66,14 +63,8 @@ class Screen(threading.Thread):
 
 class Leases(E2eTest):
     def fast(self, wanted="on", **options):
-        berth = Berth(fast_config(wanted=wanted, **options))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(fast_config(wanted=wanted, **options))
         return berth.up()
-
-    def folder(self):
-        path = tempfile.mkdtemp(prefix="berth-lease-")
-        self.addCleanup(lambda: shutil.rmtree(path, ignore_errors=True))
-        return Path(path)
 
     def run_lease(self, berth, *arguments, **options):
         """Starts a command of `berth` and does not wait for it."""
@@ -174,7 +165,7 @@ class Leases(E2eTest):
     # ---- memory is free when it is seen free ----
 
     def test_memory_of_a_killed_holder_is_free_when_its_last_process_is_gone(self):
-        berth, folder = self.fast(), self.folder()
+        berth, folder = self.fast(), self.new_folder()
         berth.wait_state("chat", "ready")
         script = LEAVE_HELPER.format(bin=BIN, size="350MiB", folder=folder)
         lease = self.run_lease(berth, "lease", "run", "--ram", "400MiB", "--", "sh", "-c",
@@ -199,7 +190,7 @@ class Leases(E2eTest):
         """A process that is foreign to the job: in a pool of kind `capped` only processes of our
         servers and leases count, so it is one that a lease left behind, larger than the lease."""
         berth = self.fast(wanted="on_demand", policy='release_deadline = "2s"')
-        folder = self.folder()
+        folder = self.new_folder()
         script = LEAVE_HELPER.format(bin=BIN, size="300MiB", folder=folder)
         self.run_lease(berth, "lease", "run", "--ram", "100MiB", "--", "sh", "-c",
                        f"{script}; until test -e {folder}/go; do sleep 0.01; done")
@@ -217,7 +208,7 @@ class Leases(E2eTest):
     # ---- racing ----
 
     def test_of_two_hundred_at_once_exactly_one_has_it_at_a_time(self):
-        berth, folder = self.fast(wanted="on_demand", policy='queue_max = 1000'), self.folder()
+        berth, folder = self.fast(wanted="on_demand", policy='queue_max = 1000'), self.new_folder()
         go, problems, served = threading.Event(), [], []
 
         def race(number):
@@ -246,7 +237,7 @@ class Leases(E2eTest):
     # ---- ends ----
 
     def test_at_its_limit_it_is_revoked_and_the_command_is_stopped(self):
-        berth, folder = self.fast(), self.folder()
+        berth, folder = self.fast(), self.new_folder()
         done = berth.cli("lease", "run", "--ram", "400MiB", "--max", "500ms", "--", "sh", "-c",
                          f"trap 'echo told > {folder}/told; exit 0' TERM; "
                          "while :; do sleep 0.05; done", check=False)

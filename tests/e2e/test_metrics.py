@@ -6,7 +6,7 @@ import sys
 import unittest
 
 from fast_world import SLACK, fast_config
-from harness import HERE, Berth, E2eTest
+from harness import HERE, E2eTest
 
 sys.path.insert(0, str(HERE.parents[1] / "scripts"))
 import fetch_checkers  # noqa: E402
@@ -21,8 +21,7 @@ class Metrics(E2eTest):
         sys.path.append(str(fetch_checkers.fetch()))
 
     def world(self, **options):
-        berth = Berth(fast_config(**options))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(fast_config(**options))
         return berth.up()
 
     def families(self, berth):

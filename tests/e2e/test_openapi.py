@@ -10,14 +10,12 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import unittest
 import urllib.request
-from pathlib import Path
 
 from api_bridge import Bridge
 from fast_world import fast_config
-from harness import HERE, Berth, E2eTest, UnixConnection
+from harness import HERE, E2eTest, UnixConnection
 
 ROOT = HERE.parents[1]
 DOCUMENT = ROOT / "docs" / "reference" / "openapi.yaml"
@@ -51,8 +49,7 @@ class OpenApi(E2eTest):
         sys.path.append(cls.checkers)
 
     def world(self, **options):
-        berth = Berth(fast_config(**options))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(fast_config(**options))
         berth.up()
         berth.wait_state("chat", "ready")
         return berth
@@ -68,10 +65,9 @@ class OpenApi(E2eTest):
         wish = known["components"]["schemas"]["LeaseWish"]
         wish["properties"]["bytes"]["propertyNames"] = {"enum": ["ram"]}
         del wish["properties"]["vram"], wish["properties"]["device"], known["paths"]["/api/v1/shutdown"]
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        (Path(folder.name) / "schemathesis.toml").write_text(SETTINGS)
-        path = Path(folder.name) / "openapi.yaml"
+        folder = self.new_folder()
+        (folder / "schemathesis.toml").write_text(SETTINGS)
+        path = folder / "openapi.yaml"
         path.write_text(yaml.safe_dump(known))
         return path
 

@@ -2,14 +2,11 @@
 """A server that dies for lack of memory is tried again with more memory counted for it."""
 
 import os
-import shutil
 import signal
-import tempfile
 import unittest
-from pathlib import Path
 
 from fast_world import fast_config
-from harness import MIB, Berth, E2eTest, wait_for
+from harness import MIB, E2eTest, wait_for
 
 MORE = 9 / 8  # what the core counts after a death for lack of memory
 
@@ -17,15 +14,13 @@ MORE = 9 / 8  # what the core counts after a death for lack of memory
 class OutOfMemory(E2eTest):
     def world(self, server):
         """Both servers as stand-ins; the next load of `server` finds no room, once."""
-        folder = Path(tempfile.mkdtemp(prefix="berth-oom-"))
-        self.addCleanup(shutil.rmtree, folder)
+        folder = self.new_folder()
         flag = folder / "no-room"
         flag.touch()
         fault = f"once={flag}:out_of_memory"
         arguments = ["--standin-faults", fault] if server == "chat" else []
-        berth = Berth(fast_config(llm_arguments=arguments, wanted="on_demand",
-                                  faults=fault if server == "image" else ""))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(fast_config(llm_arguments=arguments, wanted="on_demand",
+                                            faults=fault if server == "image" else ""))
         return berth.up()
 
     def assert_raised(self, berth, server, before):

@@ -5,15 +5,13 @@ What needs no processes of that list is in src/berth/core/peers_test.cc.
 """
 
 import os
-import shutil
 import signal
-import tempfile
 import time
 import unittest
 from pathlib import Path
 
 from fast_world import LLAMA_STANDIN, fast_config, lives
-from harness import BIN, Berth, E2eTest, wait_for
+from harness import BIN, E2eTest, wait_for
 
 AT_ONCE = 5.0  # seconds; the deadlines that must not be waited for are 60
 NOTICED = 1.0  # seconds in which status knows of a death
@@ -21,14 +19,8 @@ NOTICED = 1.0  # seconds in which status knows of a death
 
 class Peers(E2eTest):
     def fast(self, **options):
-        berth = Berth(fast_config(**options))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(fast_config(**options))
         return berth
-
-    def folder(self):
-        path = tempfile.mkdtemp(prefix="berth-")
-        self.addCleanup(lambda: shutil.rmtree(path, ignore_errors=True))
-        return path
 
     def ready(self, berth):
         """A Berth that is up, with its LLM; returns the LLM's pid."""
@@ -36,7 +28,7 @@ class Peers(E2eTest):
 
     def program(self, name, text):
         """A shell script in place of a server."""
-        path = Path(self.folder(), name)
+        path = self.new_folder() / name
         path.write_text("#!/bin/sh\n" + text)
         path.chmod(0o755)
         return str(path)
@@ -112,7 +104,7 @@ exit 3
         self.assertEqual(0, sum(s["running"] + s["waiting"] for s in berth.status()["servers"]))
 
     def test_status_never_names_a_dead_server(self):
-        flag = Path(self.folder(), "broken")
+        flag = self.new_folder() / "broken"
         berth = self.fast(wanted="on_demand",
                           llm_arguments=["--standin-faults", f"once={flag}:die_start"])
         berth.up()
@@ -139,7 +131,7 @@ exit 3
 
     def test_exit_is_confirmed_before_memory_is_reused(self):
         # The memory that this LLM really takes is no hindrance for the picture: only its exit is.
-        folder = self.folder()
+        folder = self.new_folder()
         llm, seen = Path(folder, "llm"), Path(folder, "seen")
         look = self.program("sd-server", f"""
 case "$*" in *--listen-port*)
@@ -149,8 +141,7 @@ esac
 exec "{BIN}/sd-server-standin" "$@"
 """)
         text = fast_config(llm_arguments=["--standin-faults", "ignore_term"])
-        berth = Berth(text.replace(f'binary = "{BIN}/sd-server-standin"', f'binary = "{look}"'))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(text.replace(f'binary = "{BIN}/sd-server-standin"', f'binary = "{look}"'))
         pid = self.ready(berth)
         llm.write_text(str(pid))
         self.assertEqual(200, berth.picture().status)
@@ -186,7 +177,7 @@ exec "{BIN}/sd-server-standin" "$@"
         self.assertEqual({0}, {p["foreign_bytes"] for r in samples for p in r["pools"]})
 
     def test_quit_during_reload_leaves_no_orphan(self):
-        flag = Path(self.folder(), "slow")
+        flag = self.new_folder() / "slow"
         berth = self.fast(llm_arguments=["--standin-faults", f"once={flag}:slow_load=60"])
         self.ready(berth)
         flag.touch()

@@ -11,7 +11,7 @@ import threading
 import unittest
 from pathlib import Path
 
-from harness import BIN, Berth, E2eTest
+from harness import BIN, E2eTest
 
 WIDTH = 80
 GB = 10 ** 9
@@ -382,9 +382,8 @@ class Running(PlanTest, E2eTest):
         self.assertEqual((400 * 2 ** 20, "direct"), (stopped["need_bytes"], stopped["verdict"]))
 
     def test_with_several_pools_berth_says_in_which_a_server_lies(self):
-        berth = Berth(CONFIG.replace('state = "s"\n', "").replace(
+        berth = self.berth_with(CONFIG.replace('state = "s"\n', "").replace(
             "gpu_layers = 16", 'memory = {"gpu0.vram" = "4GB", ram = "1GB"}'))
-        self.addCleanup(berth.close)
         berth.up()
         environment = {**os.environ, "BERTH_STATE": f"{berth.state}/s", "HOME": berth.state}
         report = self.report(cwd=berth.state, env=environment)
@@ -398,8 +397,7 @@ class Running(PlanTest, E2eTest):
 
     def test_what_others_take_of_the_machine_is_not_planned_with(self):
         text = '[pool.ram]\nkind = "host"\n' + CONFIG[CONFIG.index("[server.small]"):]
-        berth = Berth(text)
-        self.addCleanup(berth.close)
+        berth = self.berth_with(text)
         berth.environment["XDG_RUNTIME_DIR"] = berth.state
         for berth_runs in (False, True):
             where = ["--config", berth.config_path]

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from fast_world import LLAMA_STANDIN, real_model
-from harness import BIN, MIB, Berth, E2eTest, Later, wait_for
+from harness import BIN, MIB, E2eTest, Later, wait_for
 from test_leases import Screen
 
 GIB = 1 << 30
@@ -88,8 +88,7 @@ class Pools(E2eTest):
         self.addCleanup(lambda: shutil.rmtree(self.folder, ignore_errors=True))
 
     def berth_on(self, text, environment=None):
-        berth = Berth(text, {"XDG_RUNTIME_DIR": str(self.folder), **(environment or {})})
-        self.addCleanup(berth.close)
+        berth = self.berth_with(text, {"XDG_RUNTIME_DIR": str(self.folder), **(environment or {})})
         return berth
 
     def on_gpu(self, memory=4 * GIB, **options):

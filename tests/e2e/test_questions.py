@@ -6,13 +6,12 @@ import datetime
 import unittest
 
 from fast_world import SLACK, fast_config
-from harness import Berth, E2eTest, cmdline
+from harness import E2eTest, cmdline
 
 
 class Questions(E2eTest):
     def world(self, **options):
-        berth = Berth(fast_config(**options))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(fast_config(**options))
         return berth.up()
 
     def would(self, berth, name="image"):

@@ -5,20 +5,17 @@ Each test names one line of that table. The lines of jobs, holds and leases come
 """
 
 import os
-import shutil
 import signal
 import sqlite3
-import tempfile
 import unittest
 
 from fast_world import LLAMA_STANDIN, SLACK, fast_config, kill_berth, lives, place, record_of
-from harness import Berth, E2eTest, cmdline, wait_for
+from harness import E2eTest, cmdline, wait_for
 
 
 class RecoveryTest(E2eTest):
     def fast(self, **options):
-        berth = Berth(fast_config(**options))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(fast_config(**options))
         return berth
 
     def ready(self, berth, environment=None):
@@ -189,8 +186,7 @@ class Displaced(RecoveryTest):
         self.assertEqual(200, berth.chat("Hi").status, "a request brings it back")
 
     def test_not_there_and_its_program_gone_is_an_answer_and_not_a_crash(self):
-        folder = tempfile.mkdtemp(prefix="berth-")
-        self.addCleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        folder = self.new_folder()
         program = f"{folder}/llama-server"
         with open(program, "w") as script:
             script.write(f'#!/bin/sh\nexec "{LLAMA_STANDIN}" "$@"\n')

@@ -11,7 +11,6 @@ import xml.etree.ElementTree as xml
 from pathlib import Path
 
 from fast_world import fast_config
-from harness import Berth
 
 BIN = Path(os.environ["BERTH_BIN"])
 BENCH = Path(__file__).resolve().parents[2] / "bench"
@@ -118,8 +117,7 @@ class Simulate(unittest.TestCase):
             self.assertGreater(found["of_bound"], 0)
 
     def test_a_past_day_of_the_daemon_is_played_again_from_its_journal(self):
-        berth = Berth(fast_config())
-        self.addCleanup(berth.close)
+        berth = self.berth_with(fast_config())
         berth.up()
         berth.wait_state("chat", "ready")
         for _ in range(3):

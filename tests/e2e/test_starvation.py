@@ -5,7 +5,7 @@ import threading
 import time
 import unittest
 
-from harness import THREADS, Berth, E2eTest, real_llama, wait_for
+from harness import THREADS, E2eTest, real_llama, wait_for
 from turns_seen import Story, complaints_of
 
 BOUND_MAX = 30.0  # seconds
@@ -36,8 +36,7 @@ class OneBusyModel(E2eTest):
             replies.append(berth.chat("Tell me of the sea.", model="a", max_tokens=24, port=port).status)
 
     def test_does_not_starve_the_other_and_the_bound_printed_before_holds(self):
-        berth = Berth(two_models())
-        self.addCleanup(berth.close)
+        berth = self.berth_with(two_models())
         berth.up()
         self.assertEqual(200, berth.chat("Hi", model="a").status)
         bound = berth.server("b")["bound_ms"] / 1000

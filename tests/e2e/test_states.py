@@ -3,8 +3,6 @@
 (issue 3, must show 4)."""
 
 import os
-import shutil
-import tempfile
 import unittest
 from pathlib import Path
 
@@ -49,7 +47,7 @@ class EachNamedState(E2eTest):
         self.assertIsNone(row["displaced_by"])
 
     def test_a_start_is_awaited_and_then_displaced(self):
-        gate = os.path.join(self.folder(), "gate")
+        gate = self.new_folder() / "gate"
         os.mkfifo(gate)
         berth = self.berth(binary=self.llama_behind(gate)).up()
         berth.wait_state("chat", "starting")
@@ -72,14 +70,9 @@ class EachNamedState(E2eTest):
         self.assertEqual(("on", "absent"), tuple(berth.server("image")[k] for k in ("wanted", "state")))
         self.assertEqual(200, berth.picture().status, "a request brings it")
 
-    def folder(self):
-        path = tempfile.mkdtemp(prefix="berth-")
-        self.addCleanup(lambda: shutil.rmtree(path, ignore_errors=True))
-        return path
-
     def llama_behind(self, gate):
         """A real llama-server whose first start goes on when a line is in the pipe `gate`."""
-        path = gate + "-llama-server"
+        path = f"{gate}-llama-server"
         Path(path).write_text(f"""#!/bin/sh
 case "$*" in *--host*) [ -p "{gate}" ] && read -r line < "{gate}" && rm "{gate}" ;; esac
 exec "{real_llama()[0]}" "$@"

@@ -9,7 +9,7 @@ import threading
 import unittest
 
 from fast_world import fast_config
-from harness import Berth, E2eTest, Later, wait_for
+from harness import E2eTest, Later, wait_for
 from turns_seen import Story, complaints_of
 
 TURNS = 4  # that each server has had when the clients stop
@@ -39,9 +39,8 @@ class Client(threading.Thread):
 
 class Turns(E2eTest):
     def up(self, **options):
-        berth = Berth(fast_config(["--standin-faults", "slow_load=0.1"], faults="slow_load=0.1",
-                                  step_ms=4, **options))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(fast_config(["--standin-faults", "slow_load=0.1"],
+                                            faults="slow_load=0.1", step_ms=4, **options))
         berth.up().wait_state("chat", "ready")
         self.port = berth.port()
         return berth

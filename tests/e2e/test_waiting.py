@@ -5,7 +5,7 @@ Stand-ins: order and causes, no speeds."""
 import unittest
 
 from fast_world import fast_config
-from harness import Berth, E2eTest, wait_for
+from harness import E2eTest, wait_for
 
 SLOW_TOKENS = ("--standin-token-ms", "100")
 
@@ -13,8 +13,7 @@ SLOW_TOKENS = ("--standin-token-ms", "100")
 class Waiting(E2eTest):
     def chatting(self):
         """A reply that runs for a minute, and a picture that waits for its end."""
-        berth = Berth(fast_config(llm_arguments=SLOW_TOKENS))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(fast_config(llm_arguments=SLOW_TOKENS))
         berth.up()
         berth.wait_state("chat", "ready")
         stream = berth.stream("Tell a very long story.", max_tokens=600)
@@ -58,8 +57,7 @@ class Waiting(E2eTest):
 
     def measured(self, tokens=10, **options):
         """Everything was measured once: both servers, both swaps."""
-        berth = Berth(fast_config(llm_arguments=SLOW_TOKENS, **options))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(fast_config(llm_arguments=SLOW_TOKENS, **options))
         berth.up()
         berth.wait_state("chat", "ready")
         self.assertEqual(200, berth.chat("Hi", max_tokens=tokens).status)
@@ -103,8 +101,7 @@ class Waiting(E2eTest):
         self.assertEqual(200, picture.get().status)
 
     def test_a_held_stream_is_told_for_how_long_and_for_what(self):
-        berth = Berth(fast_config(step_ms=1000))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(fast_config(step_ms=1000))
         berth.up()
         picture = berth.picture_later()
         berth.wait_step("dispatched")

@@ -3,12 +3,11 @@
 
 import os
 import signal
-import tempfile
 import unittest
 from pathlib import Path
 
 from fast_world import fast_config, kill_berth, lives
-from harness import BIN, MIB, Berth, E2eTest, wait_for
+from harness import BIN, MIB, E2eTest, wait_for
 
 ON_DEMAND = 'weights = "on_demand"'
 TAKES = 250
@@ -21,9 +20,8 @@ def pss(pid):
 
 class WeightsOnDemand(E2eTest):
     def world(self, capacity=600, image_extra=ON_DEMAND, **options):
-        berth = Berth(fast_config(capacity=capacity, standin_memory=TAKES, image_extra=image_extra,
-                                  **options))
-        self.addCleanup(berth.close)
+        berth = self.berth_with(fast_config(capacity=capacity, standin_memory=TAKES,
+                                            image_extra=image_extra, **options))
         berth.up()
         berth.wait_state("chat", "ready")
         return berth
@@ -93,14 +91,11 @@ class WeightsOnDemand(E2eTest):
         self.assertEqual([1], berth.starts("image"))
 
     def test_a_server_that_cannot_do_it_is_refused_with_the_key_and_nobody_is_put_out(self):
-        folder = tempfile.TemporaryDirectory(prefix="berth-")
-        self.addCleanup(folder.cleanup)
-        old = Path(folder.name) / "sd-server"
+        old = self.new_folder() / "sd-server"
         old.write_text(f"#!/bin/sh\nexec '{BIN}/sd-server-standin' \"$@\" | grep -v params-backend\n")
         old.chmod(0o755)
         text = fast_config(image_extra=ON_DEMAND).replace(f"{BIN}/sd-server-standin", str(old))
-        berth = Berth(text)
-        self.addCleanup(berth.close)
+        berth = self.berth_with(text)
         berth.up()
         berth.wait_state("chat", "ready")
         reply = berth.picture()

@@ -6,7 +6,7 @@ import json
 import unittest
 
 from fast_world import LLAMA_STANDIN, SLACK, fast_config, real_model
-from harness import Berth, E2eTest, Stream, wait_for
+from harness import E2eTest, Stream, wait_for
 
 SLOW_TOKENS = ("--standin-token-ms", "100")
 PROGRESS = {"X-Berth-Progress": "1"}
@@ -25,8 +25,7 @@ extra_args = {json.dumps(list(fallback_arguments))}
 
 class WhileDisplaced(E2eTest):
     def world(self, more="", **options):
-        berth = Berth(fast_config(**options) + more)
-        self.addCleanup(berth.close)
+        berth = self.berth_with(fast_config(**options) + more)
         return berth.up()
 
     def drawing(self, *arguments, **options):
