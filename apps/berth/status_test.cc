@@ -67,6 +67,15 @@ TEST(StatusText, ShowsADashForWhatIsNotKnown) {
   EXPECT_THAT(text_of(status), Not(HasSubstr("0 B")));
 }
 
+TEST(StatusText, SaysWhyAServerThatIsAbsentHasAProcess) {
+  DaemonStatus status = busy_card();
+  EXPECT_THAT(text_of(status), Not(HasSubstr("lives on")));
+  status.servers[0].state = "absent";
+  EXPECT_THAT(text_of(status), HasSubstr("its process lives on without its weights"));
+  status.servers[0].pid.reset();
+  EXPECT_THAT(text_of(status), Not(HasSubstr("lives on")));
+}
+
 TEST(StatusText, SaysWhatOthersUseOnlyAsAGuessWhereTheDriverDoesNotTell) {
   DaemonStatus status = busy_card();
   status.pools[0].foreign_inferred = true;

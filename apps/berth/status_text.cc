@@ -43,6 +43,8 @@ std::string bound_of(const ServerInfo& server) {
 std::string note_of(const ServerInfo& server) {
   std::vector<std::string> parts;
   if (server.displaced) parts.push_back(displacement(server));
+  if (server.state == "absent" && server.pid)
+    parts.emplace_back("its process lives on without its weights");
   if (server.pinned) parts.emplace_back("pinned");
   if (server.wanted == "off") parts.push_back("stopped by the user");
   if (!server.gate_open) parts.emplace_back("new requests wait");

@@ -69,6 +69,24 @@ TEST(AGgufHeader, TellsTheBytesOfEveryLayer) {
   EXPECT_EQ(model->weights.total(), Bytes{4 * 68 + 32});
 }
 
+TEST(AGgufHeader, CountsBlocksOfSixtyFourAndMoreElements) {
+  constexpr std::uint32_t kNvfp4 = 40;
+  constexpr std::uint32_t kQ1 = 41;
+  const Folder folder;
+  const auto model = read_model(folder.write("a.gguf", GgufWriter()
+                                                           .front(2, 3)
+                                                           .value("general.architecture", "x")
+                                                           .value("general.file_type", 39)
+                                                           .value("x.block_count", 1)
+                                                           .tensor("blk.0.a", {128}, kNvfp4, 0)
+                                                           .tensor("blk.0.b", {256}, kQ1, 96)
+                                                           .data(96 + 36)
+                                                           .bytes()));
+  ASSERT_TRUE(model) << model.error().message;
+  EXPECT_EQ(model->quantisation, "NVFP4");
+  EXPECT_THAT(model->weights.layers, ElementsAre(Bytes{2 * 36 + 2 * 18}));
+}
+
 TEST(AGgufHeader, GivesAHeadItsShareOfTheEmbeddingUnlessItSaysOtherwise) {
   const Folder folder;
   const auto model = read_model(folder.write("a.gguf", small_llama()));

@@ -204,8 +204,9 @@ Result<core::LayerSplit> read_layers(const Given& given, std::string_view text) 
   return layers;
 }
 
-Result<PlanComponent> read_llm(const Given& given, std::string name,
-                               const std::vector<PlanPool>& pools) {
+/// Reads "SIZE[,MEMBERS]", or of an LLM "SIZE[:LAYERS][,MEMBERS]".
+Result<PlanComponent> read_by_size(const Given& given, bool is_llm, std::string name,
+                                   const std::vector<PlanPool>& pools) {
   const std::size_t comma = std::min(given.text.find(','), given.text.size());
   const std::string_view head = given.text.substr(0, comma);
   const std::string_view rest = given.text.substr(std::min(comma + 1, given.text.size()));
@@ -214,7 +215,7 @@ Result<PlanComponent> read_llm(const Given& given, std::string name,
   if (!members) return fail(members.error());
   const auto places = places_of(given, *members, pools);
   if (!places) return fail(places.error());
-  const std::size_t colon = std::min(head.find(':'), head.size());
+  const std::size_t colon = is_llm ? std::min(head.find(':'), head.size()) : head.size();
   const auto size = read_size(given, trimmed(head.substr(0, colon)));
   if (!size) return fail(size.error());
   core::LayerSplit layers;
@@ -224,28 +225,12 @@ Result<PlanComponent> read_llm(const Given& given, std::string name,
     layers = *read;
   }
   if (const auto own = find(*members, "name")) name = *own;
-  PlanComponent llm = core::seed_llm(std::move(name), *size, layers, places->vram, places->ram);
-  const Status common = read_common(given, *members, llm);
+  PlanComponent out =
+      is_llm ? core::seed_llm(std::move(name), *size, layers, places->vram, places->ram)
+             : core::seed_diffusion(std::move(name), *size, places->vram, places->ram);
+  const Status common = read_common(given, *members, out);
   if (!common) return fail(common.error());
-  return llm;
-}
-
-Result<PlanComponent> read_diffusion(const Given& given, std::string name,
-                                     const std::vector<PlanPool>& pools) {
-  const std::size_t comma = std::min(given.text.find(','), given.text.size());
-  const std::string_view rest = given.text.substr(std::min(comma + 1, given.text.size()));
-  const auto members =
-      read_members(given, rest, {"name", "cpu", "class", "running", "machine", "device"});
-  if (!members) return fail(members.error());
-  const auto places = places_of(given, *members, pools);
-  if (!places) return fail(places.error());
-  const auto size = read_size(given, trimmed(given.text.substr(0, comma)));
-  if (!size) return fail(size.error());
-  if (const auto own = find(*members, "name")) name = *own;
-  PlanComponent diffusion = core::seed_diffusion(std::move(name), *size, places->vram, places->ram);
-  const Status common = read_common(given, *members, diffusion);
-  if (!common) return fail(common.error());
-  return diffusion;
+  return out;
 }
 
 /// Adds the share that `key` declares.
@@ -369,13 +354,14 @@ Result<std::vector<PlanComponent>> read_components(const Options& options,
     return {};
   };
   for (std::size_t i = 0; i < options.llms.size(); ++i) {
-    const Status added =
-        add(read_llm({options.prefix, "llm", options.llms[i]}, numbered("llm", i), pools));
+    const Given given{options.prefix, "llm", options.llms[i]};
+    const Status added = add(read_by_size(given, /*is_llm=*/true, numbered("llm", i), pools));
     if (!added) return fail(added.error());
   }
   for (std::size_t i = 0; i < options.diffusions.size(); ++i) {
     const Given given{options.prefix, "diffusion", options.diffusions[i]};
-    const Status added = add(read_diffusion(given, numbered("diffusion", i), pools));
+    const Status added =
+        add(read_by_size(given, /*is_llm=*/false, numbered("diffusion", i), pools));
     if (!added) return fail(added.error());
   }
   for (const std::string& text : options.components) {
