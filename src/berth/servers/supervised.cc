@@ -19,6 +19,8 @@ constexpr Duration kAskFallback = 500ms;
 /// Between the log's line and the first good answer lies about a millisecond.
 constexpr Duration kAskAgain = 5ms;
 constexpr Duration kAskLimit = 1s;
+/// One that an earlier Berth left is asked once: to take it for hung costs its KV cache.
+constexpr Duration kAdoptLimit = 3s;
 /// How long a process that was killed may take to be gone.
 constexpr Duration kKillGrace = 2s;
 
@@ -130,7 +132,7 @@ Task<Status> Supervised::adopt(Generation generation) {
   const std::string pid = std::to_string((*adopted)->identity().pid);
   take(executor, std::move(*adopted), generation, KernelKills::around(pid));
   co_await process()->read_log();
-  const bool ok = co_await kind_.answers(kAskLimit);
+  const bool ok = co_await kind_.answers(kAdoptLimit);
   if (ok) co_return Status{};
   co_return fail(ErrorCode::deadline,
                  fmt::format("server \"{}\" of an earlier run does not answer", name_));
