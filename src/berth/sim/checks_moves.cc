@@ -197,7 +197,10 @@ void Checks::check_barrier(const core::State& state, const core::Claim& claim) {
   if (claim.victims.empty() && !going) return;
   for (const ServerId victim : claim.victims) {
     const Process* left = ground_.newest_alive(victim);
-    const bool enough = left != nullptr && left->freed && claim.victims_to == Rung::freed;
+    // It may load again already; what it takes is not free, and the news are under way.
+    const bool loads = left != nullptr && !left->ready && state.server(victim).rests_freed();
+    const bool enough =
+        left != nullptr && (left->freed || loads) && claim.victims_to == Rung::freed;
     if (left != nullptr && !enough) {
       broken(fmt::format("I5: {} is started while its victim {} lives", name(claim.newcomer),
                          name(victim)));
