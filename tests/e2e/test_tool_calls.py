@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A tool call inside the LLM's own turn (design section 6, rule 6), with a real llama-server."""
 
-import time
 import unittest
 
 from harness import E2eTest
-
-AT_ONCE = 2.0  # seconds; the caller streams for longer and the drain limit is minutes
 
 
 class ToolCalls(E2eTest):
@@ -18,22 +15,19 @@ class ToolCalls(E2eTest):
         return stream, stream.headers["X-Berth-Job"]
 
     def call(self, berth, parent):
-        asked = time.monotonic()
-        reply = berth.post("/v1/images/generations",
-                           {"model": "image", "prompt": "a harbour", "size": "64x64"},
-                           {"X-Berth-Parent": parent})
-        return reply, time.monotonic() - asked
+        return berth.post("/v1/images/generations",
+                          {"model": "image", "prompt": "a harbour", "size": "64x64"},
+                          {"X-Berth-Parent": parent})
 
     def test_a_call_that_needs_its_callers_place_is_answered_409_at_once(self):
         berth = self.berth().up()
         berth.wait_state("chat", "ready")
         stream, job = self.caller(berth)
-        reply, took = self.call(berth, job)
+        reply = self.call(berth, job)
         self.assertEqual(409, reply.status)
         self.assertEqual("conflict", reply.json()["error"]["code"])
         self.assertIn(f"<- {job}", reply.json()["error"]["message"])
-        self.assertLess(took, AT_ONCE)
-        self.assertTrue(stream.is_alive(), "its caller goes on")
+        self.assertTrue(stream.is_alive(), "its caller goes on: nobody waited for its end")
         stream.leave()
         self.assertEqual(1, len(berth.starts("chat")), "nothing was displaced for it")
 
@@ -41,7 +35,7 @@ class ToolCalls(E2eTest):
         berth = self.berth(capacity=1200).up()
         berth.wait_state("chat", "ready")
         stream, job = self.caller(berth)
-        reply, _ = self.call(berth, job)
+        reply = self.call(berth, job)
         self.assertEqual(200, reply.status)
         stream.leave()
         arrived = berth.record("event", "job_arrived", "image")
