@@ -2,17 +2,15 @@
 """`berth simulate`: work in virtual time under Berth's policy and under others (issue 5)."""
 
 import json
-import os
 import subprocess
 import sys
-import tempfile
 import unittest
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
 from fast_world import fast_config
+from harness import BIN, E2eTest
 
-BIN = Path(os.environ["BERTH_BIN"])
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 SERVERS = [
     {"pool": {"name": "card", "capacity": "10GiB", "limit": 1}},
@@ -24,11 +22,9 @@ TRACE = "t_s,model,prompt_tokens,output_tokens\n" + "".join(
     f"{i}.0,m{i % 5},100,{100 + i % 7}\n" for i in range(200))
 
 
-class Simulate(unittest.TestCase):
+class Simulate(E2eTest):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="berth-simulate-")
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
+        self.folder = self.new_folder()
 
     def run_berth(self, *arguments):
         return subprocess.run([str(BIN / "berth"), "simulate", *map(str, arguments)], text=True,
