@@ -91,7 +91,10 @@ void Checks::check_hold(const core::State& state, const core::Dispatch& action) 
     if (named && server.state != ServerState::ready) {
       broken(fmt::format("hold: it is granted and {} is not there", server.config.name));
     }
-    const bool away = server.state == ServerState::absent || server.state == ServerState::failed;
+    // What has given its models back may be ended while the hold is granted.
+    const Process* process = ground_.newest_alive(ServerId{i});
+    const bool away = server.state == ServerState::absent || server.state == ServerState::failed ||
+                      (process != nullptr && process->freed);
     // A pin may have been taken away, and a server have come up by itself, since the plan was made.
     const Faults& faults = ground_.world->faults;
     const bool pins = faults.user > 0 || faults.reloads > 0;
