@@ -133,7 +133,7 @@ void add_simulate(CLI::App& app, Arguments& arguments) {
       ->capture_default_str();
   command
       ->add_option("--believe", options.swap_percent,
-                   "What Berth believes of swap times that it measured, in %")
+                   "Percent of a measured swap time that Berth believes")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   command->add_option("--svg", options.svg, "Write a timeline to this file");
@@ -153,7 +153,8 @@ void add_chat(CLI::App& app, Arguments& arguments) {
 }
 
 void add_image(CLI::App& app, Arguments& arguments) {
-  constexpr std::int32_t kSideMax = 16'384;
+  constexpr std::int32_t kSideMax = 4096;  // as everywhere else in Berth
+  constexpr std::int64_t kStepsMax = 100;
   ImageOptions& options = arguments.image;
   CLI::App* command = add(app, "image", "Draw a picture", arguments,
                           [&] { return image(arguments.common, options); });
@@ -164,7 +165,8 @@ void add_image(CLI::App& app, Arguments& arguments) {
   command->add_option("--height", options.height, "Pixels")
       ->check(CLI::Range(1, kSideMax))
       ->capture_default_str();
-  command->add_option("--steps", options.steps, "Sampling steps; default: the server's");
+  command->add_option("--steps", options.steps, "Sampling steps; default: the server's")
+      ->check(CLI::Range(std::int64_t{1}, kStepsMax));
   command->add_option("--seed", options.seed, "The same seed draws the same picture");
   command->add_option("--negative-prompt", options.negative_prompt, "What not to draw");
   command->add_option("-o,--output", options.output, "The PNG file to write")->required();

@@ -67,6 +67,19 @@ TEST(StatusText, ShowsADashForWhatIsNotKnown) {
   EXPECT_THAT(text_of(status), Not(HasSubstr("0 B")));
 }
 
+TEST(StatusText, SaysWhetherADisplacedServerComesBack) {
+  DaemonStatus status = busy_card();
+  client::ServerInfo& chat = status.servers[0];
+  chat.displaced = true;
+  chat.displaced_by = "image";
+  chat.displaced_for = 36s;
+  EXPECT_THAT(text_of(status), HasSubstr("displaced by image for 36.0 s, comes back\n"));
+  chat.comes_back = false;
+  EXPECT_THAT(text_of(status), HasSubstr("comes back when it is asked for"));
+  chat.wanted = "off";
+  EXPECT_THAT(text_of(status), HasSubstr("stays out"));
+}
+
 TEST(StatusText, SaysWhyAServerThatIsAbsentHasAProcess) {
   DaemonStatus status = busy_card();
   EXPECT_THAT(text_of(status), Not(HasSubstr("lives on")));

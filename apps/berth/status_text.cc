@@ -27,10 +27,11 @@ Colour colour_of(const ServerInfo& server) {
 }
 
 std::string displacement(const ServerInfo& server) {
-  const std::string since =
-      server.displaced_for ? fmt::format(" since {}", to_text(*server.displaced_for)) : "";
-  const std::string_view then = server.wanted == "off" ? "stays out" : "comes back";
-  return fmt::format("displaced by {}{}, {}", server.displaced_by, since, then);
+  const std::string time =
+      server.displaced_for ? fmt::format(" for {}", to_text(*server.displaced_for)) : "";
+  std::string_view then = server.comes_back ? "comes back" : "comes back when it is asked for";
+  if (server.wanted == "off") then = "stays out";
+  return fmt::format("displaced by {}{}, {}", server.displaced_by, time, then);
 }
 
 /// How long somebody waits at most, where somebody waits.
@@ -153,7 +154,7 @@ std::string waiting_text(const std::vector<client::WaitingInfo>& waiting) {
         each.eta ? fmt::format("in {}{}", each.is_guess ? "about " : "", to_text(*each.eta))
                  : std::string("no time known");
     std::string line =
-        fmt::format("job {} for {}: {}, waits for {}", each.job, each.server, when, each.waits_for);
+        fmt::format("job {} for {}: {}; {}", each.job, each.server, when, each.waits_for);
     if (line.size() > kColumns) line = line.substr(0, kColumns - 3) + "...";
     text += line + "\n";
   }

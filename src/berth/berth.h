@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Berth in your program. One include, no exceptions; see docs/guide/embedding.md and examples/.
 //
-//     auto berth = berth::Berth::open({.config_file = "berth.toml"});
+//     const auto berth = berth::Berth::open({.config_file = "berth.toml"});
+//     if (!berth) return complain(berth.error());
 //     berth::LlamaServer llama(*berth);
 //     berth::DiffusionServer diffusion(*berth);
-//     llama.start({.model_id = "llama-2-7b", .port = 8080});
-//     diffusion.start({.model_id = "sdxl-turbo", .port = 8081});
-//     auto picture = diffusion.generate_image({.prompt = "A harbour at dawn"});
+//     const auto started = llama.start({.model_id = "llama-2-7b", .port = 8080});
+//     if (!started) return complain(started.error());
+//     const auto picture = diffusion.generate_image({.prompt = "A harbour at dawn"});
 //
 // Every object is a handle that may be copied, and all handles of one Berth share its one ledger.
 //
 // Threads: every call may be made from any thread and returns when it is done. Callbacks are called
-//   on the thread that made the call, which waits there.
+//   on the thread that made the call, which waits there. They must not throw: an exception ends the
+//   program.
 // Errors: what went wrong, as a Result: a stable code and a sentence with the next step. Every call
-//   may fail with not_running, once the Berth that it speaks to has gone.
+//   that returns one may fail with not_running, once the Berth that it speaks to has gone.
 #pragma once
 
 #include <cstdint>
@@ -53,18 +55,20 @@ struct BerthOptions {
 ///
 /// When the last handle goes, a Berth within this process saves what can be saved and stops its
 /// servers; one that is a client leaves everything as it is. After a crash servers go on for
-/// `orphan_timeout`, and the next open() takes them over.
+/// `orphan_timeout`, and the next open() takes them over; where the configuration names no servers,
+/// the next start().
 class Berth {
  public:
-  /// Errors: bad_config; conflict if the directory was opened in this process with another
-  ///   configuration; already_running if another Berth has a memory of the configuration; what kept
-  ///   it from coming up.
+  /// Errors: bad_config; not_found for the file; conflict if the directory was opened in this
+  ///   process with another configuration; already_running if another Berth has a memory of the
+  ///   configuration; what kept it from coming up.
   static Result<Berth> open(const BerthOptions& options = {});
 
   [[nodiscard]] const std::string& state_dir() const;
   /// Returns whether another process owns the servers.
   [[nodiscard]] bool is_client() const;
-  /// Returns everything that `berth status` shows; without servers until the first one is there.
+  /// Returns everything that `berth status` shows.
+  /// Errors: not_running until the first start(), where the configuration names no servers.
   [[nodiscard]] Result<client::DaemonStatus> status() const;
 
  private:
@@ -127,6 +131,7 @@ class ModelManager {
   /// `id`: of the list, or the path of a model's file.
   /// Errors: not_found with the ids there are.
   [[nodiscard]] Result<ModelInfo> info(const std::string& id) const;
+  /// Errors: not_found; model_invalid if its header cannot be read.
   [[nodiscard]] Result<Bytes> size(const std::string& id) const;
 
  private:
@@ -144,7 +149,8 @@ enum class Health : std::uint8_t {
 /// Returns "ok", "loading", ...
 std::string name(Health health);
 
-/// How to run a llama-server. What is not given is not passed to it.
+/// How to run a llama-server. What is not given is not passed to it, but for a context_size of 4096
+/// and parallel = 1.
 struct LlamaConfig {
   std::string model_id;               ///< of ModelManager, or a path
   std::optional<std::uint16_t> port;  ///< that its clients know, also while it is displaced; 0: any
@@ -172,11 +178,11 @@ class AnyServer {
  public:
   /// Errors: not_found if nothing was started and the Berth has not exactly one of the kind.
   [[nodiscard]] Result<std::string> name() const;
-  /// Ends what runs on it first. It stays out until start(). Returns when it is out.
+  /// What runs on it goes on to its end first. It stays out until start(). Returns when it is out.
   Status stop();
   [[nodiscard]] Result<client::ServerInfo> status() const;
   [[nodiscard]] Result<Health> health() const;
-  /// Returns the newest lines of its log, oldest first.
+  /// Returns the newest lines of its log, oldest first. `lines`: 0 to 10000.
   [[nodiscard]] Result<std::vector<std::string>> logs(int lines = 100) const;
   /// Returns where its clients find it: "http://127.0.0.1:8080"; the Berth's own address if it has
   /// no port.
@@ -222,12 +228,12 @@ using OnProgress =
     std::function<void(int current_step, int total_steps, ImageStage stage, double percentage)>;
 
 struct ImageRequest {
-  std::string prompt;
+  std::string prompt;  ///< 1 to 32768 bytes
   std::string negative_prompt;
-  int width = 512;
-  int height = 512;
-  std::optional<int> steps;
-  std::optional<double> cfg_scale;
+  int width = 512;                   ///< 64 to 4096
+  int height = 512;                  ///< 64 to 4096
+  std::optional<int> steps;          ///< 1 to 100
+  std::optional<double> cfg_scale;   ///< 0 to 100
   std::optional<std::int64_t> seed;  ///< nothing: a random one, which the result names
   std::string sampler;
   int count = 1;           ///< of generate_images(): 1 to 5
@@ -255,11 +261,13 @@ class DiffusionServer : public AnyServer {
   Status start();
 
   /// Returns when the picture is there; an LLM that had to leave for it comes back after that.
-  /// Errors: cancelled by cancel(); what the server says.
+  /// Errors: bad_request beyond the limits of ImageRequest; cancelled by cancel(); what the server
+  ///   says.
   Result<ImageResult> generate_image(const ImageRequest& request);
   /// Returns `request.count` pictures, which are drawn one after the other, with one offload.
   Result<std::vector<ImageResult>> generate_images(const ImageRequest& request);
-  /// Gives up every picture that was asked for by this handle or its copies.
+  /// Gives up every picture that was asked for by this handle or its copies. Returns at once; the
+  /// calls that wait for them return `cancelled` once sd-server has ended its picture.
   /// Errors: not_found if there is none.
   Status cancel();
   /// Returns whether a picture is drawn or waits, whoever asked for it.
@@ -272,15 +280,15 @@ class DiffusionServer : public AnyServer {
 
 /// What is kept of an LLM that was put out, until it is back.
 struct SavedState {
-  LlamaConfig config;             ///< as it ran
-  std::vector<std::string> argv;  ///< its frozen command line
+  LlamaConfig config;             ///< as it ran, without extra_args
+  std::vector<std::string> argv;  ///< its frozen command line, whole
   bool was_running = true;
   WallTime saved_at;
   std::string displaced_by;
 };
 
-/// The seed's object. It decides nothing: the Berth that all handles share does, also for pictures
-/// that were asked for elsewhere.
+/// The object of that name in genai-electron. It decides nothing: the Berth that all handles share
+/// does, also for pictures that were asked for elsewhere.
 class ResourceOrchestrator {
  public:
   ResourceOrchestrator(LlamaServer llama, DiffusionServer diffusion);
@@ -290,17 +298,16 @@ class ResourceOrchestrator {
 
   /// The same as DiffusionServer::generate_image().
   Result<ImageResult> orchestrate_image_generation(const ImageRequest& request);
-  /// Returns whether a picture that is asked for now puts the LLM out. False if it does not run.
+  /// Returns whether a picture that is asked for now puts this LLM out. False if it does not run.
   [[nodiscard]] Result<bool> would_need_offload() const;
   /// Nothing: the LLM is not displaced.
   [[nodiscard]] Result<std::optional<SavedState>> saved_state() const;
   /// The LLM is not brought back from this displacement; if there is none, from the next one.
-  /// LlamaServer::start() or a request for it brings it back.
+  /// LlamaServer::start(), also before that, or a request for it brings it back.
   Status clear_saved_state();
   /// Returns once the LLM is back from its displacement; at once if it is not displaced.
-  /// Errors: conflict if it does not come back by itself (clear_saved_state(), stop()); what kept
-  /// it
-  ///   from coming up.
+  /// Errors: conflict after clear_saved_state(), since it does not come back by itself; what kept
+  ///   it from coming up.
   Status wait_for_reload();
 
  private:

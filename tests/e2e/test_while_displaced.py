@@ -47,6 +47,21 @@ class WhileDisplaced(E2eTest):
     def decisions(self, berth, name):
         return [r for r in berth.journal() if r["kind"] == "decision" and r["name"] == name]
 
+    def test_the_slots_are_shown_as_they_are_and_as_they_were_last_while_displaced(self):
+        berth, stream = self.chatting(step_ms=200)
+        port = berth.server("chat")["front_port"]
+        slots = berth.get("/slots", port=port)
+        self.assertEqual([True, False], sorted((slot["is_processing"] for slot in slots.json()), reverse=True))
+        self.assertEqual(slots.body, berth.get("/slots", port=port).body, "it is not asked again at once")
+        stream.leave()
+        picture = berth.picture_later()
+        berth.wait_step("dispatched", count=2)
+        self.assertEqual("absent", berth.server("chat")["state"])
+        self.assertEqual((200, slots.body), ((reply := berth.get("/slots", port=port)).status, reply.body))
+        self.assertTrue(picture.is_alive(), "nobody waited for the picture")
+        self.assertEqual(200, picture.get().status)
+        self.assertEqual([1], berth.starts("image"))
+
     # ---- refuse, fallback ----
 
     def test_a_refused_request_is_told_when_to_try_again_and_leaves_nothing_behind(self):

@@ -79,7 +79,8 @@ TEST(Replies, ASavedStateIsReadWithItsTime) {
   EXPECT_EQ((*saved)->displaced_by, "image");
   EXPECT_FALSE((*saved)->comes_back);
   EXPECT_FALSE(read_saved_state(R"({"saved_state":null})").value());
-  EXPECT_TRUE(read_would_need_offload(R"({"would_need_offload":true})").value());
+  EXPECT_THAT(read_offload_victims(R"({"would_need_offload":true,"victims":["chat"]})").value(),
+              testing::ElementsAre("chat"));
 }
 
 TEST(Replies, LeasesAreReadWithTheirHolders) {

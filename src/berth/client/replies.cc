@@ -35,6 +35,13 @@ class Members {
     const std::optional<std::int64_t> value = number(key);
     if (value) out = Bytes{*value};
   }
+  void take(std::string_view key, std::vector<std::string>& out) const {
+    const json::value* value = object_.if_contains(key);
+    if (value == nullptr || !value->is_array()) return;
+    for (const json::value& each : value->get_array()) {
+      if (each.is_string()) out.emplace_back(each.get_string());
+    }
+  }
   std::optional<std::int64_t> number(std::string_view key) const {
     const json::value* value = object_.if_contains(key);
     if (value == nullptr || !value->is_number()) return std::nullopt;
@@ -348,12 +355,12 @@ Result<LeaseNews> read_lease_news(std::string_view text) {
   return news;
 }
 
-Result<bool> read_would_need_offload(std::string_view text) {
+Result<std::vector<std::string>> read_offload_victims(std::string_view text) {
   const Result<json::object> object = object_in(text);
   if (!object) return fail(object.error());
-  bool would = false;
-  Members(*object).take("would_need_offload", would);
-  return would;
+  std::vector<std::string> victims;
+  Members(*object).take("victims", victims);
+  return victims;
 }
 
 Result<std::optional<SavedStateInfo>> read_saved_state(std::string_view text) {

@@ -174,7 +174,8 @@ Result<std::vector<std::string>> read_lines(std::string_view json);
 Result<std::vector<LeaseInfo>> read_leases(std::string_view json);
 Result<std::vector<FootprintInfo>> read_footprints(std::string_view json);
 Result<LeaseNews> read_lease_news(std::string_view json);
-Result<bool> read_would_need_offload(std::string_view json);
+/// Of "would an offload be needed?": who would have to leave.
+Result<std::vector<std::string>> read_offload_victims(std::string_view json);
 /// Nothing: the server is not displaced.
 Result<std::optional<SavedStateInfo>> read_saved_state(std::string_view json);
 

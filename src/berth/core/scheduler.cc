@@ -388,6 +388,7 @@ void Scheduler::user_start(ServerId id) {
   Server& target = server(id);
   target.wanted = Wanted::on;
   target.displaced.reset();  // it is owed as wanted on from here on
+  target.skip_next_restore = false;
   target.failures = 0;
   target.retry_at.reset();
   if (target.state == ServerState::failed) target.state = ServerState::absent;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "berth/berth.h"
 
+#include <filesystem>
 #include <utility>
 
 #include "berth/embed/runtime.h"
@@ -24,7 +25,11 @@ bool Berth::is_client() const {
 }
 
 Result<client::DaemonStatus> Berth::status() const {
-  return runtime_->status();
+  Result<client::DaemonStatus> now = runtime_->status();
+  const bool is_empty =
+      !now && now.error().code == ErrorCode::not_running && !runtime_->is_client();
+  if (is_empty) now.error().message = "no server was started in this Berth yet; call start()";
+  return now;
 }
 
 // ---- Models -------------------------------------------------------------------------------------
@@ -37,6 +42,9 @@ ModelInfo info_of(const models::Entry& entry) {
   info.path = entry.path;
   if (!entry.model) {
     info.problem = entry.model.error().message;
+    std::error_code unknown;
+    const std::uintmax_t size = std::filesystem::file_size(entry.path, unknown);
+    if (!unknown) info.size = Bytes{static_cast<std::int64_t>(size)};
     return info;
   }
   info.size = entry.model->file_bytes;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -36,7 +37,9 @@ Result<bool> ResourceOrchestrator::would_need_offload() const {
   };
   const Result<std::string> reply = diffusion_.shared_->runtime->ask(question);
   if (!reply) return fail(reply.error());
-  return client::read_would_need_offload(*reply);
+  const Result<std::vector<std::string>> victims = client::read_offload_victims(*reply);
+  if (!victims) return fail(victims.error());
+  return std::find(victims->begin(), victims->end(), llama->name) != victims->end();
 }
 
 namespace {
@@ -53,6 +56,8 @@ SavedState saved_state_of(client::SavedStateInfo saved, const std::string& serve
   state.config.gpu_layers = number(saved.config.gpu_layers);
   state.config.context_size = number(saved.config.context_size);
   state.config.parallel = number(saved.config.parallel);
+  const std::string& flash = saved.config.flash_attention;
+  if (flash == "on" || flash == "off") state.config.flash_attention = flash == "on";
   state.argv = std::move(saved.argv);
   state.was_running = saved.was_running;
   state.saved_at = saved.saved_at;

@@ -57,6 +57,7 @@ Task<void> serve_route(Call call) {
       co_await send(call.exchange, health_reply(call));
       break;
     case Act::last_known:
+      co_await call.host().adapter(*call.fixed).look_again(std::string(call.route().path));
       co_await send(call.exchange, last_known_reply(call));
       break;
     case Act::status:

@@ -82,8 +82,8 @@ http::Response last_known_reply(const Call& call) {
   if (known) return json_reply(*known);
   const std::string& name = call.host().config().servers.at(call.fixed->value).name;
   const Error error{ErrorCode::not_running,
-                    fmt::format("\"{}\" has not run yet, so its {} is not known; send it a "
-                                "request, or start it with `berth start {}`",
+                    fmt::format("\"{}\" has not answered {} yet; send it a request, or start it "
+                                "with `berth start {}`, and ask again",
                                 name, call.route().path, name)};
   return error_reply(call.route().errors, error);
 }

@@ -80,9 +80,7 @@ std::string advice_sentence(const PlanQuestion& question, const PlanReport& repo
       return fmt::format("fewer layers: {} with at most {} of {} on the GPU takes {}", name,
                          advice.layers, component.layers->total.value_or(0), amount);
     case AdviceKind::smaller_context:
-      return fmt::format(
-          "a smaller context for {}, say 32K instead of 128K tokens: its KV cache shrinks with it",
-          name);
+      return fmt::format("a smaller context for {}: its KV cache shrinks with it", name);
     case AdviceKind::smaller_model:
       return smaller_model(name, advice, component.model_size.value_or(Bytes{}));
     case AdviceKind::smaller_need:

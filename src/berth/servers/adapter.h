@@ -128,8 +128,11 @@ class Adapter {
   /// The process of the newest generation, running or ended; null before the first start.
   virtual process::Process* process() = 0;
 
-  /// The reply to a read (GET `path`) as it was when the server last got ready.
+  /// The reply to a read (GET `path`) as it was when the server last got ready, or look_again()
+  /// found it.
   virtual std::optional<std::string> last_known(std::string_view path) const = 0;
+  /// Asks for a read whose reply changes, where the server serves and was not asked just now.
+  virtual Task<void> look_again(std::string /*path*/) { co_return; }
   /// "kept", "not restorable (...)" or "" where the kind has no such state; for people.
   virtual std::string state_note() const = 0;
 

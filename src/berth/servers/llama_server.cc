@@ -36,6 +36,11 @@ constexpr Bytes kSavedQuota = 8_GiB;
 constexpr std::size_t kBodiesMax = 8;
 constexpr std::size_t kTailMax = 4096;
 constexpr const char* kReads[] = {"/v1/models", "/props"};
+constexpr std::string_view kSlots = "/slots";
+/// Asked more often, llama-server is blind to clients that leave (llama-server-observed.md 2).
+constexpr Duration kLookPause = 1500ms;
+/// It answers after the batch that it works on.
+constexpr Duration kLookLimit = 2s;
 
 std::string socket_path(const Places& places, const std::string& name) {
   return fmt::format("{}/{}.sock", places.run_dir, name);
@@ -254,6 +259,7 @@ Task<Result<Started>> LlamaServer::start(StartContext context) {
   Started started;
   started.state_restored = co_await restore_slots();
   co_await remember_reads();
+  serves_ = true;
   const Status watched = supervised_.watch_exit();
   if (!watched) co_return fail(watched.error());
   co_return started;
@@ -282,10 +288,30 @@ Task<void> LlamaServer::remember_reads() {
   if (owner && complete) reads_owner_ = *owner;
 }
 
+/// Whoever asks while another does gets the same reply.
+Task<void> LlamaServer::look_again(std::string path) {
+  if (path != kSlots || !serves_) co_return;
+  if (looks_) {
+    co_await look_over_.wait_for(kLookLimit);
+    co_return;
+  }
+  if (std::chrono::steady_clock::now() < looked_at_ + kLookPause) co_return;
+  looks_ = true;
+  look_over_.reset();
+  const Executor executor = co_await this_executor();
+  const auto reply = co_await http::fetch(executor, endpoint(), get(path), kLookLimit);
+  if (reply && reply->status == 200) reads_[path] = reply->body;
+  looked_at_ = std::chrono::steady_clock::now();
+  looks_ = false;
+  look_over_.set();
+}
+
 // ---- Stop ---------------------------------------------------------------------------------------
 
 Task<Status> LlamaServer::stop(bool keep, Duration deadline) {
   supervised_.expect_exit();
+  serves_ = false;
+  if (looks_) co_await look_over_.wait_for(kLookLimit);  // no connection of ours is left at its end
   if (!supervised_.running()) {
     if (!keep) remove_slots(places_.saved_dir);
     co_return supervised_.sweep();
@@ -470,6 +496,7 @@ Task<Status> LlamaServer::adopt(Generation generation, process::LaunchSpec launc
   auto released = co_await wait_released(0, kCancelLimit);
   if (!released) co_return released;
   co_await remember_reads();
+  serves_ = true;
   const Status watched = supervised_.watch_exit();
   if (!watched) co_return fail(ErrorCode::not_found, watched.error().message);
   co_return watched;

@@ -42,6 +42,7 @@ class LlamaServer final : public Adapter {
   std::unique_ptr<Work> begin_work(const http::Request& request) override;
   process::Process* process() override { return supervised_.process(); }
   std::optional<std::string> last_known(std::string_view path) const override;
+  Task<void> look_again(std::string path) override;
   std::string state_note() const override { return note_; }
 
  private:
@@ -75,6 +76,10 @@ class LlamaServer final : public Adapter {
   std::size_t open_requests_ = 0;
   std::map<std::string, std::string, std::less<>> reads_;
   std::optional<SlotOwner> reads_owner_;  ///< who gave all of them
+  bool serves_ = false;
+  bool looks_ = false;
+  std::chrono::steady_clock::time_point looked_at_;
+  Event look_over_;
   std::string note_;
   bool restorable_ = true;  // false: a restore was seen to have no effect
   bool restored_unproven_ = false;
