@@ -73,7 +73,7 @@ TEST(StatusText, SaysWhetherADisplacedServerComesBack) {
   chat.displaced = true;
   chat.displaced_by = "image";
   chat.displaced_for = 36s;
-  EXPECT_THAT(text_of(status), HasSubstr("displaced by image for 36.0 s, comes back\n"));
+  EXPECT_THAT(text_of(status), HasSubstr("displaced by image for 36.0 s, comes back;"));
   chat.comes_back = false;
   EXPECT_THAT(text_of(status), HasSubstr("comes back when it is asked for"));
   chat.wanted = "off";
