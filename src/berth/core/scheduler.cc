@@ -20,6 +20,9 @@ namespace {
 /// An adopted server worked for nobody for so long that no linger holds it.
 constexpr Duration kLongAgo = 24h;
 constexpr std::int32_t kDoublingsMax = 16;
+/// A request that crashes its server does so twice (ADR 0007); those who wait behind it are served
+/// by the third process.
+constexpr std::int32_t kCrashesAtOnce = 2;
 /// A server that ran out of memory is promised this share of its footprint more.
 constexpr std::int64_t kOutOfMemoryShare = 8;
 /// How much the newest request weighs in the learned service time.
@@ -333,10 +336,10 @@ void Scheduler::on(const ServerChanged& event) {
   if (!gone) return move(event.server, Rung::absent, /*keep=*/true);
   if (out_of_memory) raise_footprint(event.server, error);
   became_absent(event.server, {});
-  if (target.failures++ == 0) return;  // the first time it is started again at once
+  if (target.failures++ < kCrashesAtOnce) return;  // it is started again at once
   target.state = ServerState::failed;
   target.failure = error;
-  target.retry_at = now_ + back_off(target.failures - 1, state_.config.policy);
+  target.retry_at = now_ + back_off(target.failures - kCrashesAtOnce, state_.config.policy);
   reject_queue(target, error, *target.retry_at - now_);
 }
 

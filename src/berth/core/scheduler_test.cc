@@ -359,6 +359,53 @@ TEST(Scheduler, AServerThatDiesIsStartedAgainAtOnceAndItsMemoryIsSeenFreeFirst) 
   EXPECT_EQ(d.state(kLlm), ServerState::ready);
 }
 
+/// Its LLM serves one request at a time.
+Driver single() {
+  Config config = card_of_ten();
+  config.servers[kLlm.value].slots = 1;
+  return settled(config);
+}
+
+void crash_and_return(Driver& d) {
+  d.behaviour(kLlm).resident.reset();
+  d.apply(ServerChanged{kLlm, d.server(kLlm).generation, ServerChanged::Fact::exited, "signal 9"});
+  d.pass(10s);
+}
+
+TEST(Scheduler, WhoWaitsBehindARequestThatCrashesItsServerTwiceIsServedByTheThirdProcess) {
+  Driver d = single();
+  d.ask(kLlm, chat);
+  const JobId waiting = d.ask(kLlm, chat);
+  crash_and_return(d);
+  EXPECT_TRUE(d.running(waiting)) << "the first one comes again, as a new job, behind it";
+  d.ask(kLlm, chat);
+  const JobId behind = d.ask(kLlm, chat);
+  crash_and_return(d);
+  EXPECT_EQ(d.rejected(behind), std::nullopt);
+  EXPECT_EQ(d.state(kLlm), ServerState::ready);
+}
+
+TEST(Scheduler, AServerThatCrashesAThirdTimeBeforeItHasServedAnybodyIsPutOff) {
+  Driver d = single();
+  for (int i = 0; i < 2; ++i)
+    crash_and_return(d);
+  d.ask(kLlm, chat);
+  const JobId waiting = d.ask(kLlm, chat);
+  d.behaviour(kLlm).resident.reset();
+  d.apply(ServerChanged{kLlm, d.server(kLlm).generation, ServerChanged::Fact::exited, "signal 9"});
+  EXPECT_EQ(d.state(kLlm), ServerState::failed);
+  EXPECT_EQ(d.rejected(waiting)->code, ErrorCode::server_gone);
+}
+
+TEST(Scheduler, AServerThatHasServedSomebodyBetweenItsCrashesIsNotPutOff) {
+  Driver d = single();
+  for (int i = 0; i < 4; ++i) {
+    d.end(d.ask(kLlm, chat));
+    crash_and_return(d);
+  }
+  EXPECT_EQ(d.state(kLlm), ServerState::ready);
+}
+
 TEST(Scheduler, AnExitOfAPastGenerationChangesNothing) {
   Driver d = settled();
   d.apply(ServerChanged{kLlm, Generation{0}, ServerChanged::Fact::exited, "signal 9"});
