@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "berth/base/plain_text.h"
 #include "berth/gateway/body.h"
 #include "berth/gateway/errors.h"
 #include "berth/gateway/footprints.h"
@@ -314,9 +315,9 @@ Task<void> serve(Call call, ServerId server, Wishes wishes) {
 
 std::string client_of(const http::Request& request) {
   const std::optional<std::string_view> name = request.headers.get("X-Berth-Client");
-  if (name) return std::string(name->substr(0, kClientShown));
+  if (name) return plain_text(*name, kClientShown);
   const std::string_view agent = request.headers.get("User-Agent").value_or("");
-  return std::string(agent.substr(0, std::min(agent.find(' '), kClientShown)));
+  return plain_text(agent.substr(0, agent.find(' ')), kClientShown);
 }
 
 Result<std::optional<JobId>> parent_of(const http::Request& request) {

@@ -9,6 +9,7 @@
 #include <fmt/ranges.h>
 #include <boost/json.hpp>
 
+#include "berth/base/plain_text.h"
 #include "berth/gateway/members.h"
 #include "berth/gateway/models.h"
 #include "berth/host/text.h"
@@ -42,8 +43,7 @@ Status read_common(const json::object& object, host::JobRequest& out) {
   if (const json::value* name = object.if_contains("name")) {
     const bool fits =
         name->is_string() && !name->get_string().empty() && name->get_string().size() <= kNameMax;
-    const auto is_control = [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 127; };
-    if (!fits || std::any_of(name->get_string().begin(), name->get_string().end(), is_control)) {
+    if (!fits || plain_text(name->get_string()) != name->get_string()) {
       return bad(
           fmt::format("\"name\" must be text of 1 to {} characters, none of which controls "
                       "a terminal",

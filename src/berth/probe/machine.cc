@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "berth/base/plain_text.h"
 #include "berth/probe/proc_text.h"
 
 namespace berth::probe {
@@ -179,7 +180,7 @@ Result<OtherProcess> parse_status(std::string_view text) {
   if (!anonymous) return fail(anonymous.error());
   const Result<Bytes> shared_memory = value_of(text, "RssShmem");
   if (!shared_memory) return fail(shared_memory.error());
-  return OtherProcess{.program = std::string(first_line(text.substr(kName.size()))),
+  return OtherProcess{.program = plain_text(first_line(text.substr(kName.size()))),
                       .bytes = *anonymous + *shared_memory};
 }
 

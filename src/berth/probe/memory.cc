@@ -10,6 +10,7 @@
 #include <memory>
 #include <system_error>
 
+#include "berth/base/plain_text.h"
 #include "berth/probe/proc_text.h"
 
 namespace berth::probe {
@@ -174,7 +175,7 @@ Result<ProcessStat> parse_stat(std::string_view text) {
     return fail(ErrorCode::io, "a process's stat has no pid, session, start time or CPU time");
   }
   return ProcessStat{.pid = *pid,
-                     .program = std::string(text.substr(open + 2, close - open - 2)),
+                     .program = plain_text(text.substr(open + 2, close - open - 2)),
                      .state = fields[kState].front(),
                      .session = *session,
                      .start_time = *start_time,
