@@ -8,6 +8,7 @@ import os
 import signal
 import sqlite3
 import unittest
+from pathlib import Path
 
 from fast_world import LLAMA_STANDIN, SLACK, fast_config, kill_berth, lives, place, record_of
 from harness import E2eTest, cmdline, wait_for
@@ -204,6 +205,27 @@ class Displaced(RecoveryTest):
         os.rename(program + ".away", program)
         self.assertEqual(200, wait_for("it is tried again", lambda: (
             r := berth.chat("Hi")).status == 200 and r.status))
+
+
+class ConfigurationIsChanged(RecoveryTest):
+    """The LLM is owed, and its arguments are others when Berth comes up again."""
+
+    def changed_while_displaced(self, end):
+        berth = self.fast(step_ms=200)
+        self.ready(berth)
+        berth.picture_later()
+        berth.wait_step("dispatched")
+        end(berth)
+        text = Path(berth.config_path).read_text()
+        Path(berth.config_path).write_text(text.replace("context = 2048", "context = 1024"))
+        berth.up()
+        return cmdline(berth.wait_state("chat", "ready")["pid"])
+
+    def test_after_down_the_new_one_holds(self):
+        self.assertIn("1024", self.changed_while_displaced(lambda berth: berth.cli("down")))
+
+    def test_after_a_crash_it_comes_back_exactly_as_it_was(self):
+        self.assertIn("2048", self.changed_while_displaced(kill_berth))
 
 
 class OffOrWithoutARow(RecoveryTest):

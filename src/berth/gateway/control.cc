@@ -218,6 +218,10 @@ Task<void> serve_events(Call call) {
   head.headers.set("Content-Type", "text/event-stream");
   head.headers.set("Cache-Control", "no-store");
   Status sent = co_await call.exchange.begin(std::move(head));
+  if (call.exchange.request().method == "HEAD") {
+    static_cast<void>(co_await call.exchange.finish());
+    co_return;
+  }
   const Endless known(call);
   std::uint64_t number = *wanted;
   Event& gone = call.exchange.client_gone();

@@ -208,6 +208,7 @@ class HostImpl final : public Host {
   void recovery_failpoint(std::string_view step) const;
   Task<void> put_out_strangers(std::vector<process::FoundDirectory> found);
   std::string places_root() const { return config_.state_dir + "/servers"; }
+  Task<void> forget_launch(ServerId server);
   Task<void> stop_for_good(ServerId server, Event* done);
 
   Executor executor_;

@@ -265,6 +265,19 @@ Task<void> HostImpl::shut_down() {
   }
 }
 
+/// Whoever goes down in order may change the configuration meanwhile: it holds from the next start
+/// on, also for a server that is owed.
+Task<void> HostImpl::forget_launch(ServerId server) {
+  const core::Server& known = state().server(server);
+  if (!known.displaced) co_return;
+  core::Row row{.server = server,
+                .wanted = known.wanted,
+                .generation = known.generation,
+                .displaced = known.displaced,
+                .skip_next_restore = known.skip_next_restore};
+  static_cast<void>(co_await store_row(std::move(row), ""));  // else the old one holds
+}
+
 Task<void> HostImpl::stop_for_good(ServerId server, Event* done) {
   Slot& slot = *slots_[server.value];
   if (slot.abort != nullptr) slot.abort->set();
@@ -279,6 +292,7 @@ Task<void> HostImpl::stop_for_good(ServerId server, Event* done) {
     static_cast<void>(process->signal_session(SIGKILL));
     static_cast<void>(co_await process::end_keeper(process->identity(), kKeeperDeadline));
   }
+  co_await forget_launch(server);
   done->set();
 }
 
