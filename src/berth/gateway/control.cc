@@ -156,7 +156,14 @@ Task<void> serve_wish(Call call, What what, ServerId server) {
     co_await send(call.exchange, std::move(reply));
     co_return;
   }
-  const Status settled = co_await call.host().settled(server);
+  Status settled = co_await call.host().settled(server);
+  const bool is_off = call.host().state().server(server).wanted == core::Wanted::off;
+  if (settled && is_off != (what == What::stop)) {
+    settled =
+        fail(ErrorCode::superseded, fmt::format("server \"{}\" was {} by somebody else meanwhile",
+                                                call.host().config().servers.at(server.value).name,
+                                                is_off ? "stopped" : "started"));
+  }
   http::Response reply = settled ? server_reply(call, server, 200) : refusal(settled.error());
   co_await send(call.exchange, std::move(reply));
 }

@@ -44,6 +44,12 @@ std::optional<std::int64_t> whole(const json::object& object, std::string_view k
 http::Response footprints_reply(const Call& call) {
   if (call.route().act == Act::footprints) return known(call);
   const std::optional<std::string> name = call.exchange.request().query("server");
+  if (!name && call.exchange.request().target.find('?') != std::string::npos) {
+    const Error error{ErrorCode::bad_request,
+                      "the query has no \"server\"; write ?server=NAME, or no query to forget what "
+                      "was learned of all"};
+    return error_reply(ErrorForm::openai, error);
+  }
   std::optional<ServerId> server;
   if (name) {
     const Result<ServerId> found = server_named(call.host().config(), *name);

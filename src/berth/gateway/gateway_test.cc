@@ -110,6 +110,31 @@ TEST_F(GatewayTest, AWishIsAnsweredWhenItIsFulfilled) {
   EXPECT_THAT(world_.host.asked, ElementsAre(Pair(What::start, kChat)));
 }
 
+TEST_F(GatewayTest, AWishThatAnotherUndoesIsNotSaidToBeFulfilled) {
+  world_.host.shown.servers.resize(2);
+  world_.host.is_settled.set();
+  const auto stop = world_.post(world_.control(), "/api/v1/servers/chat/stop", "");
+  EXPECT_EQ(stop.status, 503);
+  EXPECT_THAT(stop.body, HasSubstr("was started by somebody else meanwhile"));
+  world_.host.state().server(kChat).wanted = core::Wanted::off;
+  EXPECT_EQ(world_.post(world_.control(), "/api/v1/servers/chat/stop", "").status, 200);
+  EXPECT_THAT(world_.post(world_.control(), "/api/v1/servers/chat/start", "").body,
+              HasSubstr("was stopped by somebody else meanwhile"));
+}
+
+TEST_F(GatewayTest, ATypingErrorForgetsNothing) {
+  const auto reply = world_.post(world_.control(), "/api/v1/footprints/forget?srv=chat", "");
+  EXPECT_EQ(reply.status, 400);
+  EXPECT_THAT(reply.body, HasSubstr("write ?server=NAME"));
+}
+
+TEST_F(GatewayTest, TheHeadOfTheEventsIsAReplyThatEnds) {
+  const auto reply = world_.ask(
+      world_.main(), {.method = "HEAD", .target = "/api/v1/events", .headers = {}, .body = ""});
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.headers.get("Content-Type"), "text/event-stream");
+}
+
 TEST_F(GatewayTest, AWishNeedNotBeWaitedFor) {
   world_.host.shown.servers.resize(2);
   EXPECT_EQ(world_.post(world_.control(), "/api/v1/servers/image/stop?wait=0", "").status, 202);

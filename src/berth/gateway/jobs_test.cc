@@ -145,6 +145,19 @@ TEST_F(JobsTest, CredentialsAndOriginsStayAwayFromServers) {
   EXPECT_EQ(job().request.client, "a test");
 }
 
+TEST_F(JobsTest, TheNameOfAClientIsTextWhateverItSends) {
+  http::Request request{.method = "POST", .target = "/v1/messages", .headers = {}, .body = "{}"};
+  std::string name = "a\xff\u009b";
+  for (int i = 0; i < 60; ++i)
+    name += "\u00e9";
+  request.headers.set("X-Berth-Client", name);
+  ASSERT_EQ(world_.ask(world_.main(), request).status, 200);
+  std::string shown = "a??";
+  for (int i = 0; i < 38; ++i)
+    shown += "\u00e9";
+  EXPECT_EQ(job().request.client, shown) << "79 bytes: the next character has two";
+}
+
 TEST_F(JobsTest, AToolCallNamesTheJobThatWaitsForIt) {
   http::Request request{.method = "POST", .target = "/v1/messages", .headers = {}, .body = "{}"};
   request.headers.set("X-Berth-Parent", "41");
