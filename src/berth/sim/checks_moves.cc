@@ -236,11 +236,10 @@ void Checks::check_barrier(const core::State& state, const core::Claim& claim) {
       }
       promised += std::max(entry.bytes.in(share.pool) - seen, Bytes{0});
     }
-    const Process* lives = ground_.newest_alive(claim.newcomer);  // freed: it loads where it is
-    Bytes own;
+    Bytes own;  // it was freed and loads where it is, or has died and the news are under way
     for (const core::Holder& holder : ground_.sample.holders) {
-      const bool mine = lives != nullptr && holder.server == claim.newcomer &&
-                        holder.generation == lives->generation;
+      const bool mine = holder.server == claim.newcomer &&
+                        holder.generation == state.server(claim.newcomer).generation;
       if (mine) own += holder.bytes.in(share.pool);
     }
     const Bytes room = sample.capacity - sample.foreign - stays - own - kBarrierSlack;
