@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The seed's cycle over HTTP, without a package: node picture.mjs http://127.0.0.1:8700 llm image out.png
+// genai-electron's cycle over HTTP, without a package: node picture.mjs http://127.0.0.1:8700 llm image out.png
 import { writeFile } from 'node:fs/promises';
 
 const [base, llm, image, file] = process.argv.slice(2);

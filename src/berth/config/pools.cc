@@ -89,7 +89,7 @@ void check_host_pools(const Node::Table& table, Reading& reading) {
 
 std::vector<Key> pool_keys(core::PoolConfig& pool, PoolOptions& options, bool by_machine) {
   return {
-      {"kind", named<core::PoolKind>(pool.kind, kKinds), "where its numbers come from, see below",
+      {"kind", named<core::PoolKind>(pool.kind, kKinds), "where its numbers come from",
        R"(kind = "host")"},
       {"capacity", falling_back("", bytes(pool.capacity, Bytes{1})),
        "what Berth may plan with; must be there for kind `capped`. Of the other kinds it is read "

@@ -173,7 +173,7 @@ std::vector<Key> sd_keys(ServerOptions& server, const Paths& paths) {
        "comes back when it is wanted)"},
       {"weights", weights(sd.weights_on_demand),
        "`on_demand`: they are read for each picture and given back after it "
-       "(`--params-backend disk`), see below"},
+       "(`--params-backend disk`)"},
       {"extra_args", arguments(sd.extra_args, kRefusedBySd), kExtraArgs},
   };
 }

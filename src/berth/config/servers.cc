@@ -157,7 +157,7 @@ std::vector<Key> common_keys(ServerDraft& draft, const std::vector<core::PoolCon
       {"memory", memory(draft, pools),
        "its footprint: an amount in the first pool, or amounts by pool (`{ram = \"300MiB\"}`). The "
        "default counts in the first `device` pool, if there is one and the server uses the GPU, "
-       "else in the first other one. It is the seed's formula: for an LLM on a GPU "
+       "else in the first other one. For an LLM on a GPU it is "
        "`size x gpu_layers / layers x 1.2`; `cache_ram` is added"},
       {"class", falling_back("by kind", named<ServerClass>(core.job_class, kClasses)),
        "rank of its jobs when memory is short, best first: `chat` for llama-server, `image` for "
@@ -176,8 +176,8 @@ std::vector<Key> common_keys(ServerDraft& draft, const std::vector<core::PoolCon
       {"stop_deadline", duration(core.stop_deadline, kShortest),
        "a stop that takes longer has failed"},
       {"while_displaced", named<WhileDisplaced>(core.while_displaced, kWhileDisplaced),
-       "what a new request gets while a rival keeps the server from it, see below. Requests that "
-       "wait already go on waiting"},
+       "what a new request gets while a rival keeps the server from it. Requests that wait already "
+       "go on waiting"},
       {"fallback", later("text"),
        "with `while_displaced = \"fallback\"`: the server that answers instead, of the same kind "
        "and class"},
