@@ -222,10 +222,10 @@ class ConfigurationIsChanged(RecoveryTest):
         return cmdline(berth.wait_state("chat", "ready")["pid"])
 
     def test_after_down_the_new_one_holds(self):
-        self.assertIn("1024", self.changed_while_displaced(lambda berth: berth.cli("down")))
+        self.assertIn(b"1024", self.changed_while_displaced(lambda berth: berth.cli("down")))
 
     def test_after_a_crash_it_comes_back_exactly_as_it_was(self):
-        self.assertIn("2048", self.changed_while_displaced(kill_berth))
+        self.assertIn(b"2048", self.changed_while_displaced(kill_berth))
 
 
 class OffOrWithoutARow(RecoveryTest):
