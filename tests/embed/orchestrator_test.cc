@@ -76,6 +76,22 @@ TEST_F(Orchestrator, WhereBothFitThePictureIsDrawnBesideTheLlm) {
   EXPECT_EQ(seed.pid(), before);
 }
 
+TEST_F(Orchestrator, AnotherLlmThatWouldHaveToLeaveIsNotThisOnes) {
+  prepare();
+  BerthOptions options;
+  options.config =
+      config_text() + section("first", "") + section("second", "") + image_section("image");
+  const auto berth = Berth::open(options);
+  ASSERT_OK(berth);
+  LlamaServer first(*berth, "first");
+  const DiffusionServer image(*berth, "image");
+  ASSERT_OK(first.start());
+
+  EXPECT_TRUE(ResourceOrchestrator(first, image).would_need_offload().value());
+  const LlamaServer second(*berth, "second");
+  EXPECT_FALSE(ResourceOrchestrator(second, image).would_need_offload().value());
+}
+
 // 6.
 TEST_F(Orchestrator, TheLlmComesBackWhenThePictureFails) {
   Seed seed(open());

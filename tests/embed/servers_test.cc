@@ -372,6 +372,15 @@ TEST_F(Servers, TheModelsAreThoseOfTheConfiguration) {
   EXPECT_EQ(list->at(0).path, path("llm.gguf"));
   EXPECT_THAT(list->at(0).problem, HasSubstr("llm.gguf"));  // it is no GGUF file
   EXPECT_CODE(models.info("nothing"), ErrorCode::not_found);
+  EXPECT_EQ(list->at(0).size, 100_MiB) << "as the file system says";
+  EXPECT_CODE(models.size("llama-2-7b"), ErrorCode::model_invalid);
+}
+
+TEST_F(Servers, BeforeTheFirstStartTheStatusSaysWhatToDo) {
+  const Berth berth = open();
+  const auto status = berth.status();
+  EXPECT_CODE(status, ErrorCode::not_running);
+  EXPECT_THAT(status.error().message, HasSubstr("call start()"));
 }
 
 TEST_F(Servers, TheMachineIsTold) {

@@ -157,12 +157,11 @@ Task<void> serve_wish(Call call, What what, ServerId server) {
     co_return;
   }
   Status settled = co_await call.host().settled(server);
-  const bool is_off = call.host().state().server(server).wanted == core::Wanted::off;
-  if (settled && is_off != (what == What::stop)) {
-    settled =
-        fail(ErrorCode::superseded, fmt::format("server \"{}\" was {} by somebody else meanwhile",
-                                                call.host().config().servers.at(server.value).name,
-                                                is_off ? "stopped" : "started"));
+  if (settled && what == What::start &&
+      call.host().state().server(server).wanted == core::Wanted::off) {
+    settled = fail(ErrorCode::stopped_by_user,
+                   fmt::format("server \"{}\" was stopped by somebody else meanwhile",
+                               call.host().config().servers.at(server.value).name));
   }
   http::Response reply = settled ? server_reply(call, server, 200) : refusal(settled.error());
   co_await send(call.exchange, std::move(reply));
