@@ -17,6 +17,7 @@ Made by `scripts/gen_errors.py` from `src/berth/base/error_codes.def`; do not ed
 Programs read the code's name: it stands in every error reply (`error.code`, with a sentence in `error.message`),
 in the journal and in the output of `berth --json`. Names and numbers do not change.
 "HTTP" is the status of a reply that carries the code, "exit" the exit status of a `berth` command that ends with it.
+A command whose output cannot be written ends with 74 too; it says why, unless only the reader of its pipe has left.
 
 | code | number | HTTP | exit | meaning |
 |---|---|---|---|---|

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -58,7 +59,7 @@ void add_daemon_commands(CLI::App& app, Arguments& arguments) {
       add(app, "explain", "Show the newest decisions with their numbers", arguments,
           [&] { return explain(arguments.common, arguments.decisions); });
   explain_command->add_option("-n,--number", arguments.decisions, "How many decisions")
-      ->check(CLI::Range(0, 10'000))
+      ->check(CLI::Range(1, 10'000))
       ->capture_default_str();
 }
 
@@ -169,7 +170,8 @@ void add_image(CLI::App& app, Arguments& arguments) {
       ->check(CLI::Range(std::int64_t{1}, kStepsMax));
   command->add_option("--seed", options.seed, "The same seed draws the same picture");
   command->add_option("--negative-prompt", options.negative_prompt, "What not to draw");
-  command->add_option("-o,--output", options.output, "The PNG file to write")->required();
+  command->add_option("-o,--output", options.output, "The PNG file to write; -: standard output")
+      ->required();
   command->add_option("prompt", options.prompt, "What to draw")->required();
 }
 
@@ -265,6 +267,13 @@ std::string complaint(const CLI::App& app, const CLI::ParseError& error) {
   return "there is no command \"" + unknown.front() + "\"; see `berth --help`";
 }
 
+int say_help(const CLI::App& app, const CLI::ParseError& error) {
+  std::ostringstream text;
+  const int status = app.exit(error, text, text);
+  say(text.str());
+  return status;
+}
+
 }  // namespace
 
 int run_command_line(int count, const char* const* arguments_given) {
@@ -293,7 +302,7 @@ int run_command_line(int count, const char* const* arguments_given) {
     app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
     // Help and version are "errors" of status 0.
-    if (error.get_exit_code() == 0) return app.exit(error);
+    if (error.get_exit_code() == 0) return say_help(app, error);
     return report({ErrorCode::bad_request, complaint(app, error)}, arguments.common.json);
   }
   return arguments.chosen();

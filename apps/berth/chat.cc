@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `berth chat`: one message, the answer as it comes.
+#include <unistd.h>
+
 #include <cstdio>
 #include <iostream>
 #include <iterator>
@@ -61,7 +63,9 @@ Piece read_piece(const std::string& data) {
 }
 
 /// Prints tokens as they come. Errors: what the stream says; server_gone if it has no end.
+/// Where they are shown, on a terminal, they do not steer it; elsewhere they are as they came.
 Task<Status> print_tokens(http::Call* call) {
+  const bool is_shown = is_terminal(STDOUT_FILENO);
   client::SseReader reader;
   while (true) {
     const Result<std::optional<std::string>> bytes = co_await call->read();
@@ -71,7 +75,8 @@ Task<Status> print_tokens(http::Call* call) {
       if (event.data == "[DONE]") co_return Status();
       const Piece piece = read_piece(event.data);
       if (piece.error) co_return fail(*piece.error);
-      say(piece.text);
+      // Nobody reads it: the call ends, and with it the LLM's work.
+      if (!say(is_shown ? printable(piece.text) : piece.text)) co_return Status();
     }
   }
 }

@@ -5,11 +5,13 @@
 
 #include "bars.h"
 #include "console.h"
+#include "record_text.h"
 #include "table.h"
 
 namespace berth::cli {
 namespace {
 
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::StartsWith;
 
@@ -65,6 +67,28 @@ TEST(Console, TextOfOthersCannotSteerTheTerminal) {
   EXPECT_EQ(printable("a\x1b[2Jb\rc\x7f\x07"), "a\\x1b[2Jb\\x0dc\\x7f\\x07");
   EXPECT_EQ(printable("\u202eabc\u2066\u009b2J"), "\\u202eabc\\u2066\\u009b2J");
   EXPECT_EQ(printable("tab\tline\n\u00e4 \u2713 \u20ac"), "tab\tline\n\u00e4 \u2713 \u20ac");
+}
+
+TEST(Console, TextWithinALineBeginsNoOther) {
+  EXPECT_EQ(printable_line("a\tb\nc\u009b"), "a\\x09b\\x0ac\\u009b");
+}
+
+TEST(RecordText, AStepIsOneLineThatCannotSteerTheTerminal) {
+  host::Record record;
+  record.kind = "step";
+  record.name = "job_arrived";
+  record.server = "chat";
+  record.text = "of \u009b2Jeve\nready";
+  record.json = "{}";
+  EXPECT_THAT(line_of(record, false), EndsWith("job_arrived: of \\u009b2Jeve\\x0aready\n"));
+  EXPECT_EQ(line_of(record, true), "{}\n");
+}
+
+TEST(Table, TextOfOthersInCellsAndNotesCannotSteerTheTerminal) {
+  EXPECT_EQ(render_table({{"A"}}, {{{{"x\u009b2J\nb"}}, "by \u202eeve"}}),
+            "A\n"
+            "x\\u009b2J\\x0ab\n"
+            "    by \\u202eeve\n");
 }
 
 TEST(Bars, ProgressShowsStepStageAndTime) {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "console.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <filesystem>
 
@@ -13,6 +16,7 @@
 #include <boost/json.hpp>
 
 #include "berth/config/config.h"
+#include "files.h"
 
 namespace berth::cli {
 namespace {
@@ -23,6 +27,9 @@ bool exists(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(path, ignored);
 }
+
+/// The errno of the first thing that could not be said; 0 = none.
+int output_failure = 0;
 
 /// Returns ~/.config/berth/berth.toml, "" without a home.
 std::string user_config() {
@@ -136,9 +143,46 @@ std::string printable(std::string_view text) {
   return shown;
 }
 
-void say(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+std::string printable_line(std::string_view text) {
+  std::string shown;
+  for (const char c : printable(text)) {
+    if (c == '\t' || c == '\n') {
+      shown += c == '\t' ? "\\x09" : "\\x0a";
+    } else {
+      shown += c;
+    }
+  }
+  return shown;
+}
+
+void keep_standard_descriptors() {
+  // The lowest free number is taken. Nothing can be written to what is open for reading.
+  while (true) {
+    const int taken = ::open("/dev/null", O_RDONLY);
+    if (taken > STDERR_FILENO) ::close(taken);
+    if (taken < 0 || taken > STDERR_FILENO) return;
+  }
+}
+
+bool say(std::string_view text) {
+  if (output_failure == 0) output_failure = write_whole(STDOUT_FILENO, text);
+  return is_all_said();
+}
+
+bool is_all_said() {
+  return output_failure == 0;
+}
+
+void mention(std::string_view text) {
+  static_cast<void>(write_whole(STDOUT_FILENO, text));
+}
+
+int with_output(int status) {
+  if (output_failure == 0) return status;
+  const Error error{ErrorCode::io,
+                    fmt::format("cannot write to standard output: {}", strerror(output_failure))};
+  if (output_failure != EPIPE) report(error, false);
+  return status != 0 ? status : exit_status(error.code);
 }
 
 std::string time_of_day(WallTime at) {

@@ -42,8 +42,26 @@ std::string painted(std::string_view text, Colour colour);
 /// turn its direction (C0 but tab and line end, DEL, C1, bidi) is written as \xHH or \uHHHH.
 std::string printable(std::string_view text);
 
-/// Writes to standard output at once. Nothing to be done if it is closed.
-void say(std::string_view text);
+/// As printable(), but of text that stands within a line: its line ends and tabs are written too.
+std::string printable_line(std::string_view text);
+
+/// Takes the places of standard input, output and error where they are closed, so that no socket
+/// gets their numbers. What is said there still fails.
+void keep_standard_descriptors();
+
+/// Writes to standard output at once. Returns false if that is impossible, now or before: nothing
+/// more is written then, and the command should end.
+bool say(std::string_view text);
+
+/// Returns whether everything that was said could be written.
+bool is_all_said();
+
+/// As say(), for a Berth that serves whether its lines are read or not.
+void mention(std::string_view text);
+
+/// Returns the exit status of a command, which fails also if not all that it said could be written.
+/// The reason is told on standard error, but not if only the reader went away.
+int with_output(int status);
 
 /// Returns the local time of day: "14:03:59.120".
 std::string time_of_day(WallTime at);

@@ -13,6 +13,7 @@
 #include "berth/gateway/token.h"
 #include "berth/host/host.h"
 #include "console.h"
+#include "record_text.h"
 
 namespace berth::cli {
 namespace {
@@ -21,15 +22,6 @@ constexpr mode_t kOthers = 0077;
 
 bool is_of_interest(const host::Record& record) {
   return record.kind == "decision" || record.kind == "step";
-}
-
-std::string line_of(const host::Record& record, bool json) {
-  if (json) return record.json + "\n";
-  const bool is_decision = record.kind == "decision";
-  const std::string_view gap = record.text.empty() ? "" : ": ";
-  const std::string text =
-      is_decision ? record.text : fmt::format("  {}{}{}", record.name, gap, record.text);
-  return fmt::format("{}  {:<8} {}\n", time_of_day(record.wall), record.server, text);
 }
 
 /// The lines of the foreground, and their end.
@@ -46,7 +38,7 @@ Task<void> print_records(std::shared_ptr<Printer> printer) {
     const auto records = co_await printer->host.records_after(number, printer->stop);
     for (const host::Record& record : records) {
       number = record.number;
-      if (is_of_interest(record)) say(line_of(record, printer->json));
+      if (is_of_interest(record)) mention(line_of(record, printer->json));
     }
   }
   printer->stopped.set();
@@ -63,15 +55,15 @@ void say_ready(const host::Host& host, const gateway::Gateway& gateway,
   if (!options.json) {
     for (const host::ServerStatus& server : host.status().servers) {
       if (server.front_port == 0) continue;
-      say(fmt::format("{} ({}) on port {}\n", server.name, server.kind, server.front_port));
+      mention(fmt::format("{} ({}) on port {}\n", server.name, server.kind, server.front_port));
     }
     if (!gateway::is_loopback(host.config().listen)) {
-      say(fmt::format("{} is not loopback: every request needs the token in {}\n",
-                      host.config().listen.host, gateway::token_file(host.config().state_dir)));
+      mention(fmt::format("{} is not loopback: every request needs the token in {}\n",
+                          host.config().listen.host, gateway::token_file(host.config().state_dir)));
     }
-    say(fmt::format("ready: {}\n", gateway.address()));
+    mention(fmt::format("ready: {}\n", gateway.address()));
   } else {
-    say(fmt::format("{{\"ready\":\"{}\"}}\n", gateway.address()));
+    mention(fmt::format("{{\"ready\":\"{}\"}}\n", gateway.address()));
   }
   if (options.on_ready) options.on_ready(gateway.address());
 }

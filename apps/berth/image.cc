@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // `berth image`: one picture into one file.
-#include <fcntl.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -15,8 +12,8 @@
 
 #include "bars.h"
 #include "berth/base/base64.h"
-#include "berth/process/unique_fd.h"
 #include "commands.h"
+#include "files.h"
 
 namespace berth::cli {
 namespace {
@@ -83,7 +80,7 @@ Task<void> ProgressView::follow(std::shared_ptr<ProgressView> self,
 }
 
 void ProgressView::draw(const client::RecordInfo& record) {
-  const std::string line = progress_line({.stage = record.name,
+  const std::string line = progress_line({.stage = printable_line(record.name),
                                           .step = record.step,
                                           .steps = record.steps,
                                           .elapsed = Clock::now() - started_});
@@ -116,33 +113,6 @@ Result<std::string> picture_in(const std::string& reply) {
   return decode_base64(std::string_view(data->get_string()));
 }
 
-tl::unexpected<Error> cannot_write(const std::string& path) {
-  const ErrorCode code = errno == ENOSPC ? ErrorCode::disk_full : ErrorCode::io;
-  return fail(code, fmt::format("cannot write {}: {}", path, strerror(errno)));
-}
-
-bool write_all(int descriptor, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t count = ::write(descriptor, bytes.data(), bytes.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return false;
-    bytes.remove_prefix(static_cast<std::size_t>(count));
-  }
-  return ::fsync(descriptor) == 0;
-}
-
-/// The file has the whole content or its old one, whatever happens.
-Status write_file(const std::string& path, std::string_view bytes) {
-  const std::string part = fmt::format("{}.part-{}", path, ::getpid());
-  const process::UniqueFd file(
-      ::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-  if (file.get() < 0) return cannot_write(path);
-  if (write_all(file.get(), bytes) && std::rename(part.c_str(), path.c_str()) == 0) return {};
-  auto failure = cannot_write(path);
-  ::unlink(part.c_str());
-  return failure;
-}
-
 /// Returns "512x768" from the header of a PNG, "" for anything else. Source: PNG, section 11.2.2.
 std::string size_of(std::string_view png) {
   constexpr std::size_t kHeader = 24;
@@ -156,38 +126,50 @@ std::string size_of(std::string_view png) {
   return fmt::format("{}x{}", number(16), number(20));
 }
 
-void say_done(const ImageOptions& options, const std::string& png, Duration elapsed, bool json) {
+std::string done_text(const ImageOptions& options, const std::string& png, Duration elapsed,
+                      bool json) {
   if (!json) {
-    say(fmt::format("{}  {}  {}  {}\n", options.output, size_of(png),
-                    to_text(Bytes{static_cast<std::int64_t>(png.size())}), to_text(elapsed)));
-    return;
+    return fmt::format("{}  {}  {}  {}\n", options.output, size_of(png),
+                       to_text(Bytes{static_cast<std::int64_t>(png.size())}), to_text(elapsed));
   }
   json::object object;
   object["path"] = options.output;
   object["size"] = size_of(png);
   object["bytes"] = png.size();
   object["time_ms"] = milliseconds(elapsed);
-  say(json::serialize(object) + "\n");
+  return json::serialize(object) + "\n";
 }
 
-Task<int> draw(client::Client* berth, ImageOptions options, bool json) {
+Task<int> draw(client::Client* berth, ImageOptions options, OutputFile* output, bool json) {
   const auto started = Clock::now();
+  // Where the picture is, nothing else is.
+  const bool beside = output->is_standard_output();
   const auto view = co_await begin_view(berth, options.model);
   const Result<std::string> reply = co_await berth->ask(request_for(options));
   view->close();
-  if (!reply) co_return report(reply.error(), json);
+  if (!reply) co_return report(reply.error(), json && !beside);
   const Result<std::string> png = picture_in(*reply);
-  if (!png) co_return report(png.error(), json);
-  const Status written = write_file(options.output, *png);
-  if (!written) co_return report(written.error(), json);
-  say_done(options, *png, Clock::now() - started, json);
+  if (!png) co_return report(png.error(), json && !beside);
+  const Status written = output->write(*png);
+  if (!written) co_return report(written.error(), json && !beside);
+  const std::string text = done_text(options, *png, Clock::now() - started, json);
+  if (!beside) {
+    say(text);
+  } else if (is_all_said()) {
+    std::fwrite(text.data(), 1, text.size(), stderr);
+  }
   co_return 0;
 }
 
 }  // namespace
 
 int image(const Common& common, const ImageOptions& options) {
-  return converse(common, [&](client::Client* berth) { return draw(berth, options, common.json); });
+  Result<OutputFile> output = OutputFile::open(options.output);
+  if (!output) return report(output.error(), common.json);
+  Common errors = common;
+  errors.json = common.json && !output->is_standard_output();
+  return converse(
+      errors, [&](client::Client* berth) { return draw(berth, options, &*output, common.json); });
 }
 
 }  // namespace berth::cli

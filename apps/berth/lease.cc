@@ -148,7 +148,7 @@ struct Grant {
 };
 
 void note(const std::string& text) {
-  const std::string line = "berth: " + text + "\n";
+  const std::string line = "berth: " + printable_line(text) + "\n";
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 

@@ -89,7 +89,7 @@ std::string text_of(const models::Entry& entry, const std::vector<Served>& serve
     if (value != "-") text += fmt::format("{:<14} {}\n", label, value);
   };
   line("id", quotable(entry.id));
-  line("file", entry.path);
+  line("file", printable_line(entry.path));
   if (model.files.size() > 1) line("files", std::to_string(model.files.size()));
   line("size", to_text(model.file_bytes));
   line("kind", kind_of(entry));

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // replay: what this Berth decides on the events of a journal.
-#include <fstream>
-
 #include <fmt/format.h>
 #include <boost/json.hpp>
 
 #include "berth/host/replay.h"
 #include "commands.h"
+#include "files.h"
 #include "table.h"
 
 namespace berth::cli {
@@ -61,20 +60,17 @@ std::string json_of(const ReplayReport& report) {
 }  // namespace
 
 int replay(const Common& common, const std::string& file) {
-  std::ifstream journal(file, std::ios::binary);
+  Result<std::ifstream> journal = open_input(file);
   if (!journal) {
-    return report({ErrorCode::not_found,
-                   fmt::format("cannot read {}; a journal lies in the state directory, as "
-                               "journal.jsonl",
-                               file)},
-                  common.json);
+    const std::string where = "; a journal lies in the state directory, as journal.jsonl";
+    return report({journal.error().code, journal.error().message + where}, common.json);
   }
-  const Result<ReplayReport> replayed = host::replay(journal);
+  const Result<ReplayReport> replayed = host::replay(*journal);
   if (!replayed) {
     const Error& error = replayed.error();
     return report({error.code, fmt::format("{}: {}", file, error.message)}, common.json);
   }
-  say(common.json ? json_of(*replayed) : text_of(*replayed));
+  say(common.json ? json_of(*replayed) : printable(text_of(*replayed)));
   return replayed->first ? kDiffers : 0;
 }
 

@@ -10,6 +10,7 @@
 #include "berth/host/text.h"
 #include "berth/sim/policies.h"
 #include "commands.h"
+#include "files.h"
 #include "table.h"
 #include "timeline_svg.h"
 #include "workload_file.h"
@@ -127,18 +128,14 @@ std::string json_of(const std::vector<Summary>& summaries) {
   return json::serialize(json::object{{"policies", std::move(policies)}}) + "\n";
 }
 
-Error cannot_read(const std::string& file) {
-  return {ErrorCode::not_found, fmt::format("cannot read {}; is the name right?", file)};
-}
-
 Error in_file(const std::string& file, const Error& error) {
   return {error.code, fmt::format("{}: {}", file, error.message)};
 }
 
 Result<sim::Workload> workload_of(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in) return fail(cannot_read(file));
-  Result<sim::Workload> workload = read_workload(in);
+  Result<std::ifstream> in = open_input(file);
+  if (!in) return fail(in.error());
+  Result<sim::Workload> workload = read_workload(*in);
   if (!workload) return fail(in_file(file, workload.error()));
   return workload;
 }
@@ -146,9 +143,9 @@ Result<sim::Workload> workload_of(const std::string& file) {
 /// The requests of a past run come again when they came then; clients are not asked whether they
 /// would have waited. A server that never moved in it takes what the policy guesses.
 Result<sim::Workload> workload_of_journal(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in) return fail(cannot_read(file));
-  const Result<host::PastRun> run = host::read_past_run(in);
+  Result<std::ifstream> in = open_input(file);
+  if (!in) return fail(in.error());
+  const Result<host::PastRun> run = host::read_past_run(*in);
   if (!run) return fail(in_file(file, run.error()));
   sim::Workload workload{.config = run->config, .moves = run->moves};
   for (core::MoveTimes& moves : workload.moves) {

@@ -52,7 +52,7 @@ Task<void> wait_for_signal(std::shared_ptr<Event> asked_to_end) {
   asked_to_end->set();
 }
 
-/// Until Ctrl-C or until Berth is gone.
+/// Until Ctrl-C, until nobody reads it, or until Berth is gone.
 Task<int> watch(client::Client* berth, bool json) {
   const Executor executor = co_await this_executor();
   const auto asked_to_end = std::make_shared<Event>();
@@ -62,7 +62,10 @@ Task<int> watch(client::Client* berth, bool json) {
   while (!ended) {
     const Result<std::string> text = co_await look(berth, json, /*again=*/false);
     if (!text) co_return report(text.error(), json);
-    say(redraws ? fmt::format("{}{}", kRedraw, *text) : json ? *text : *text + "\n");
+    const bool is_said = say(redraws ? fmt::format("{}{}", kRedraw, *text)
+                             : json  ? *text
+                                     : *text + "\n");
+    if (!is_said) co_return 0;  // the exit status tells of it all the same
     ended = co_await asked_to_end->wait_for(kWatchInterval);
   }
   co_return 0;

@@ -43,6 +43,13 @@ DaemonStatus busy_card() {
   return status;
 }
 
+TEST(StatusText, WhatAJobWaitsForCannotSteerTheTerminal) {
+  client::WaitingInfo waiting;
+  waiting.server = "chat";
+  waiting.waits_for = "eve\u009b2J\nall is well";
+  EXPECT_THAT(waiting_text({waiting}), testing::EndsWith("eve\\u009b2J\\x0aall is well\n"));
+}
+
 TEST(StatusText, FitsEightyColumnsWhateverItShows) {
   const std::string text = text_of(busy_card());
   for (std::size_t begin = 0; begin < text.size();) {

@@ -155,6 +155,7 @@ std::string waiting_text(const std::vector<client::WaitingInfo>& waiting) {
                  : std::string("no time known");
     std::string line =
         fmt::format("job {} for {}: {}; {}", each.job, each.server, when, each.waits_for);
+    line = printable_line(line);
     if (line.size() > kColumns) line = line.substr(0, kColumns - 3) + "...";
     text += line + "\n";
   }

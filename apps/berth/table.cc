@@ -28,6 +28,15 @@ std::vector<std::size_t> natural_widths(const std::vector<Column>& columns,
   return widths;
 }
 
+/// Cells come from clients and servers too.
+std::vector<Row> printable_rows(std::vector<Row> rows) {
+  for (Row& row : rows) {
+    for (Cell& cell : row.cells)
+      cell.text = printable_line(cell.text);
+  }
+  return rows;
+}
+
 /// Takes characters from the widest column until the sum fits.
 void shrink(std::vector<std::size_t>& widths, std::size_t room) {
   while (std::accumulate(widths.begin(), widths.end(), std::size_t{0}) > room) {
@@ -73,7 +82,9 @@ std::string shortened(std::string_view text, std::size_t width) {
   return std::string(text.substr(0, end)) + std::string(kDots.substr(0, width - kept));
 }
 
-std::string wrapped(std::string_view text, std::string_view indent, std::size_t width) {
+std::string wrapped(std::string_view given, std::string_view indent, std::size_t width) {
+  const std::string shown = printable_line(given);
+  std::string_view text = shown;
   std::string out;
   std::string line;
   const std::size_t room = width - std::min(width - 1, indent.size());
@@ -91,8 +102,9 @@ std::string wrapped(std::string_view text, std::string_view indent, std::size_t 
   return out;
 }
 
-std::string render_table(const std::vector<Column>& columns, const std::vector<Row>& rows,
+std::string render_table(const std::vector<Column>& columns, const std::vector<Row>& given,
                          std::size_t width) {
+  const std::vector<Row> rows = printable_rows(given);
   std::vector<std::size_t> widths = natural_widths(columns, rows);
   const std::size_t gaps = kGap.size() * (columns.size() - 1);
   shrink(widths, width - std::min(width, gaps));

@@ -27,12 +27,13 @@ struct Column {
   bool to_the_right = false;
 };
 
-/// Returns the table, each line at most `width` wide: the widest columns are shortened until it
-/// fits, notes are wrapped.
+/// Returns the table, its text printable, each line at most `width` wide: the widest columns are
+/// shortened until it fits, notes are wrapped.
 std::string render_table(const std::vector<Column>& columns, const std::vector<Row>& rows,
                          std::size_t width = kWidth);
 
-/// Breaks the text at spaces into lines that begin with `indent`, each at most `width` wide.
+/// Makes the text printable and breaks it at spaces into lines that begin with `indent`, each at
+/// most `width` wide.
 std::string wrapped(std::string_view text, std::string_view indent, std::size_t width = kWidth);
 
 /// Returns the first `width` characters at most; what is missing is shown by "...".

@@ -13,6 +13,8 @@
 #include <fmt/format.h>
 #include <boost/json.hpp>
 
+#include "files.h"
+
 namespace berth::cli {
 namespace {
 
@@ -134,9 +136,9 @@ void line_up_sessions(std::vector<Row>& rows) {
 }
 
 Result<std::vector<Row>> read_file(const std::string& file, std::int64_t rows_max) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in)
-    return fail(ErrorCode::not_found, fmt::format("cannot read {}; is the name right?", file));
+  Result<std::ifstream> opened = open_input(file);
+  if (!opened) return fail(opened.error());
+  std::ifstream& in = *opened;
   std::string line;
   std::getline(in, line);
   const bool is_json = line.starts_with('{');

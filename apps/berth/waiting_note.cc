@@ -45,7 +45,7 @@ Task<void> WaitingNote::watch(std::shared_ptr<WaitingNote> self) {
     const std::string why = is_asked ? reason(server) : "";
     if (why.empty()) continue;
     const std::string line =
-        fmt::format("berth: {}; your request waits and will be answered\n", why);
+        fmt::format("berth: {}; your request waits and will be answered\n", printable_line(why));
     std::fwrite(line.data(), 1, line.size(), stderr);
     co_return;
   }

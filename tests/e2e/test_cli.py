@@ -8,10 +8,13 @@ import re
 import select
 import struct
 import subprocess
+import threading
 import time
 import unittest
 import zlib
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import ThreadingUnixStreamServer
 
 from harness import BIN, E2eTest, Later
 
@@ -36,6 +39,18 @@ def check_png(data):
     assert b"IEND" in chunks
     assert zlib.decompress(chunks[b"IDAT"])
     return struct.unpack(">II", chunks[b"IHDR"][:8])
+
+
+def left_by_its_reader(command, environment=None):
+    """Returns the first bytes of its output, its exit status, and what it complains of."""
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as process:
+        try:
+            first = os.read(process.stdout.fileno(), 5)
+            process.stdout.close()
+            return first, process.wait(20), process.stderr.read()
+        finally:
+            process.kill()
 
 
 class Terminal:
@@ -154,6 +169,7 @@ class Running(CliTest):
         folder = f"{self.running.state}/none"
         done = self.running.cli("image", "--width", "64", "--height", "64", "-o",
                                 f"{folder}/x.png", "a hill", check=False)
+        self.assertEqual([], self.running.starts("image"), "it was drawn for nobody")
         self.assertEqual(74, done.returncode)
         self.assertEqual(f"berth: cannot write {folder}/x.png: No such file or directory\n",
                          done.stderr)
@@ -167,6 +183,46 @@ class Running(CliTest):
             self.assertEqual(b"old", reader.read(), "it was overwritten in place")
         self.assertNotEqual(old, os.stat(self.png).st_ino)
         self.assertEqual([], list(Path(self.running.state).glob("*.part-*")))
+
+    def test_image_on_standard_output_is_the_picture_and_nothing_else(self):
+        for name in ("-", "/dev/stdout"):
+            with self.subTest(name):
+                done = subprocess.run(
+                    [BIN / "berth", "--config", self.running.config_path, "image", "--width", "64",
+                     "--height", "32", "-o", name, "a hill"],
+                    capture_output=True, timeout=60, check=False)
+                self.assertEqual(0, done.returncode, done.stderr)
+                self.assertEqual((64, 32), check_png(done.stdout))
+                self.assertTrue(done.stdout.endswith(b"IEND\xaeB`\x82"), done.stdout[-40:])
+                self.assertIn(b"64x32", done.stderr)
+
+    def test_image_behind_a_link_is_replaced_and_the_link_stays(self):
+        link = Path(f"{self.running.state}/link.png")
+        link.symlink_to("picture.png")
+        self.running.cli("image", "--width", "64", "--height", "64", "-o", str(link), "a hill")
+        self.assertTrue(link.is_symlink())
+        self.assertEqual((64, 64), check_png(Path(self.png).read_bytes()))
+
+    def test_watching_ends_when_the_reader_has_left(self):
+        for arguments in (["status", "-w"], ["--json", "status", "-w"]):
+            with self.subTest(arguments):
+                command = [BIN / "berth", "--config", self.running.config_path, *arguments]
+                self.assertEqual((74, b""), left_by_its_reader(command)[1:])
+
+    def test_what_cannot_be_said_ends_with_74_and_the_reason(self):
+        for arguments in (["status"], ["status", "-w"], ["explain"], ["--json", "status"],
+                          ["--help"], ["--version"], ["status", "--help"]):
+            with self.subTest(arguments):
+                command = [BIN / "berth", "--config", self.running.config_path, *arguments]
+                with open("/dev/full", "wb") as full:
+                    done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True,
+                                          timeout=20, check=False)
+                self.assertEqual((74, "berth: cannot write to standard output: No space left on "
+                                  "device\n"), (done.returncode, done.stderr))
+                done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command],
+                                      stderr=subprocess.PIPE, text=True, timeout=20, check=False)
+                self.assertEqual((74, "berth: cannot write to standard output: Bad file "
+                                  "descriptor\n"), (done.returncode, done.stderr))
 
     def test_image_shows_a_bar_that_grows_on_a_terminal_and_takes_it_away(self):
         shown = self.terminal(self.running, "image", "--width", "64", "--height", "64",
@@ -212,6 +268,84 @@ class Running(CliTest):
         self.assertIn("berth: chat is displaced by image; your request waits and will be answered",
                       shown)
         self.assertEqual(200, slow.get().status)
+
+
+class EndlessTalk(BaseHTTPRequestHandler):
+    """A server whose words are `server.words`, then dots until the client has left."""
+    protocol_version = "HTTP/1.1"
+
+    def say(self, event):
+        data = f"data: {event}\n\n".encode()
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+
+    def do_POST(self):  # noqa: N802 (the library's name)
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        try:
+            self.say(self.server.event(self.server.words))
+            while self.server.endless:
+                self.say(self.server.event("."))
+            self.say("[DONE]")
+            self.wfile.write(b"0\r\n\r\n")
+        except OSError:
+            self.server.left.set()
+        self.close_connection = True
+
+    def log_message(self, *_):
+        pass
+
+
+class Talk(ThreadingUnixStreamServer):
+    """In place of a Berth: its control socket, and an LLM that says what the test wants."""
+    daemon_threads = True
+
+    def __init__(self, folder, words, endless):
+        super().__init__(f"{folder}/control.sock", EndlessTalk)
+        self.words, self.endless, self.left = words, endless, threading.Event()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @staticmethod
+    def event(words):
+        return json.dumps({"choices": [{"delta": {"content": words}}]})
+
+
+class ChatOutput(CliTest):
+    STEERING = "tab\tline\n\x1b[2J\x07\x9b2J\u202eend"
+
+    def talk(self, words, endless=False):
+        folder = self.new_folder()
+        talk = Talk(folder, words, endless)
+        self.addCleanup(talk.server_close)
+        self.addCleanup(talk.shutdown)
+        self.environment = {**os.environ, "BERTH_STATE": str(folder)}
+        return talk
+
+    def test_the_llm_is_left_when_nobody_reads_its_answer(self):
+        talk = self.talk("Hello", endless=True)
+        self.assertEqual((b"Hello", 74, b""),
+                         left_by_its_reader([BIN / "berth", "chat", "Hi"], self.environment))
+        self.assertTrue(talk.left.wait(20))
+
+    def test_the_llm_is_left_when_its_answer_cannot_be_written(self):
+        talk = self.talk("Hello", endless=True)
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([BIN / "berth", "chat", "Hi"], env=self.environment, stdout=full,
+                                  stderr=subprocess.PIPE, text=True, timeout=20, check=False)
+        self.assertEqual((74, "berth: cannot write to standard output: No space left on device\n"),
+                         (done.returncode, done.stderr))
+        self.assertTrue(talk.left.wait(20))
+
+    def test_an_answer_cannot_steer_the_terminal_and_is_as_it_came_elsewhere(self):
+        self.talk(self.STEERING)
+        shown = Terminal([BIN / "berth", "chat", "Hi"], self.environment).read()
+        self.assertEqual("tab\tline\n\\x1b[2J\\x07\\u009b2J\\u202eend\n",
+                         shown.replace("\r\n", "\n"))
+        done = subprocess.run([BIN / "berth", "chat", "Hi"], env=self.environment,
+                              capture_output=True, timeout=20, check=False)
+        self.assertEqual((0, self.STEERING + "\n"), (done.returncode, done.stdout.decode()))
 
 
 class Detached(CliTest):
@@ -269,6 +403,14 @@ class NotRunning(CliTest):
                 self.assertEqual("not_running", json.loads(done.stdout)["error"]["code"])
         self.assertFalse(os.path.exists("x.png"))
 
+    def test_where_no_picture_can_be_written_is_said_before_berth_is_asked(self):
+        for name, why in (("/no/such/folder/x.png", "No such file or directory"),
+                          (self.berth().state, "Is a directory")):
+            with self.subTest(name):
+                done = self.berth().cli("image", "-o", name, "a hill", check=False)
+                self.assertEqual((74, f"berth: cannot write {name}: {why}\n"),
+                                 (done.returncode, done.stderr))
+
     def test_down_without_a_berth_succeeds(self):
         berth = self.berth()
         self.assertEqual(0, berth.cli("down").returncode)
@@ -294,12 +436,25 @@ class CommandLine(unittest.TestCase):
 
     def test_what_cannot_be_understood_ends_with_64(self):
         for arguments in ([], ["fly"], ["status", "--fast"], ["image", "a hill"],
-                          ["explain", "-n", "many"]):
+                          ["explain", "-n", "many"], ["explain", "-n", "0"]):
             with self.subTest(arguments):
                 done = self.berth(*arguments)
                 self.assertEqual((64, ""), (done.returncode, done.stdout))
                 self.assertRegex(done.stderr, r"^berth: .*`berth --help`\n$")
         self.assertIn('there is no command "fly"', self.berth("fly").stderr)
+
+    def test_a_file_that_cannot_be_read_ends_with_66_and_the_reason(self):
+        for arguments in (["replay"], ["simulate", "--journal"], ["simulate", "--workload"],
+                          ["simulate"]):
+            for name, why in (("/no/such/file", "No such file or directory"),
+                              ("/", "Is a directory")):
+                with self.subTest([*arguments, name]):
+                    done = self.berth(*arguments, name)
+                    self.assertEqual((66, ""), (done.returncode, done.stdout))
+                    self.assertIn(f"cannot read {name}: {why}", done.stderr)
+
+    def test_help_names_standard_output_for_a_picture(self):
+        self.assertIn("-: standard output", self.berth("image", "--help").stdout)
 
 
 if __name__ == "__main__":
