@@ -436,7 +436,9 @@ class CommandLine(unittest.TestCase):
 
     def test_what_cannot_be_understood_ends_with_64(self):
         for arguments in ([], ["fly"], ["status", "--fast"], ["image", "a hill"],
-                          ["explain", "-n", "many"], ["explain", "-n", "0"]):
+                          ["explain", "-n", "many"], ["explain", "-n", "0"],
+                          ["image", "-o", "a.png", "--steps", "500", "a hill"],
+                          ["image", "-o", "a.png", "--width", "4097", "a hill"]):
             with self.subTest(arguments):
                 done = self.berth(*arguments)
                 self.assertEqual((64, ""), (done.returncode, done.stdout))

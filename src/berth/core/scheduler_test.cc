@@ -406,6 +406,17 @@ TEST(Scheduler, AServerThatHasServedSomebodyBetweenItsCrashesIsNotPutOff) {
   EXPECT_EQ(d.state(kLlm), ServerState::ready);
 }
 
+TEST(Scheduler, AStartTakesAClearBack) {
+  Driver d = settled();
+  d.user(What::clear_saved_state, kLlm);
+  d.user(What::start, kLlm);
+  const JobId picture = d.ask(kSd, image);
+  d.pass(10s);
+  d.end(picture);
+  d.pass(1min);
+  EXPECT_EQ(d.state(kLlm), ServerState::ready) << "it has come back";
+}
+
 TEST(Scheduler, AnExitOfAPastGenerationChangesNothing) {
   Driver d = settled();
   d.apply(ServerChanged{kLlm, Generation{0}, ServerChanged::Fact::exited, "signal 9"});
