@@ -12,11 +12,20 @@ import time
 import unittest
 from pathlib import Path
 
-from fast_world import fast_config, kill_berth, lives, place, record_of
-from harness import E2eTest, UnixConnection, finished, wait_for
+from fast_world import fast_config, kill_berth, lives, place, real_model, record_of
+from harness import BIN, E2eTest, Later, UnixConnection, finished, wait_for
 
 ROUTE = "/v1/images/generations"
 SLOW = {"step_ms": 40}  # 25 steps: a picture takes a second
+FALLBACK = 'wanted = "on"\nwhile_displaced = "fallback"\nfallback = "small"'
+SMALL = f'''
+[server.small]
+kind = "sd-server"
+binary = "{BIN / "sd-server-standin"}"
+model = "{real_model()}"
+memory = "100MiB"
+extra_args = ["--standin-memory", "24MiB", "--standin-step-ms", "40"]
+'''
 
 
 class ImageTest(E2eTest):
@@ -122,6 +131,27 @@ class OverARestart(ImageTest):
         self.assertEqual([11, 12, 13], [each["seed"] for each in after])
         self.assertEqual(3, len({each["image"] for each in after}))
 
+    def test_what_a_fallback_draws_is_adopted_by_the_fallback(self):
+        berth = self.berth_with(fast_config(
+            image_extra=FALLBACK, llm_arguments=("--standin-token-ms", "100"), **SLOW) + SMALL)
+        berth.up().wait_state("chat", "ready")
+        self.assertEqual(200, berth.picture().status)
+        talk = berth.stream("Tell a very long story.", max_tokens=600)
+        self.assertTrue(talk.begun.wait(30), "the image server is displaced now")
+        job = self.take_on(berth, seed=21, count=2)
+        self.wait(berth, job, "in_progress")
+        self.assertEqual("small", self.state(berth, job).json()["server"])
+        wait_for("it is drawn", lambda: self.state(berth, job).json()["progress"]["stage"] == "diffusion")
+        kill_berth(berth)
+        pid = record_of(berth, "small")["pid"]
+        berth.up()
+        after = self.wait(berth, job, "complete", 410).json()
+        self.assertEqual(("complete", "small"), (after.get("status"), after.get("server")), after)
+        self.assertEqual([21, 22], [each["seed"] for each in after["result"]["images"]])
+        self.assertEqual(pid, record_of(berth, "small")["pid"])
+        self.assertEqual("small", berth.record("step", "image_job_adopted", "small")["server"])
+        self.assertIsNone(berth.record("step", "image_job_adopted", "image"))
+
     def test_after_kill_9_and_the_end_of_its_server_running_is_interrupted(self):
         berth, done, before, running, queued = self.three()
         kill_berth(berth)
@@ -152,6 +182,18 @@ class OverARestart(ImageTest):
         berth.up()
         reply = self.state(berth, job)
         self.assertEqual((410, "expired"), (reply.status, reply.json()["error"]["code"]))
+        cancelled = self.cancel(berth, job)
+        self.assertEqual((410, reply.json()), (cancelled.status, cancelled.json()))
+
+    def test_of_a_batch_the_pictures_that_are_there_are_served(self):
+        berth = self.fast()
+        job = self.take_on(berth, steps=1, count=3, seed=30)
+        self.wait(berth, job, "complete")
+        Path(f"{berth.state}/s/images/{job}-2.png").unlink()
+        result = self.state(berth, job).json()["result"]
+        self.assertEqual([30, 32], [each["seed"] for each in result["images"]])
+        self.assertEqual([31], result["gone"])
+        self.assertEqual(409, self.cancel(berth, job).status)
 
 
 class OneJob(ImageTest):
@@ -198,6 +240,40 @@ class OneJob(ImageTest):
         berth.up()
         self.wait(berth, self.take_on(berth, seed=3), "complete")
         self.assertEqual([1, 2], berth.starts("image"))
+
+    def end_image(self, berth, job, condition):
+        """kill -9 of the image server once its progress is so; returns that progress."""
+        def seen():
+            progress = self.state(berth, job).json().get("progress")
+            return progress if progress and condition(progress) else None
+        progress = wait_for("it is that far", seen)
+        os.kill(record_of(berth, "image")["pid"], signal.SIGKILL)
+        return progress
+
+    def test_after_the_death_of_its_server_progress_stands_and_what_is_there_is_not_drawn_again(self):
+        berth = self.fast(**SLOW)
+        job = self.take_on(berth, count=3, seed=50)
+        follower = Later(lambda: self.events(berth, job))
+        self.end_image(berth, job, lambda p: p["currentImage"] == 2 and p["stage"] == "diffusion")
+        after = self.wait(berth, job, "complete").json()["result"]["images"]
+        self.assertEqual([50, 51, 52], [each["seed"] for each in after])
+        self.assertEqual(3, len({each["image"] for each in after}))
+        told = [data for name, data in follower.get() if name == "progress"]
+        for member in ("percentage", "currentImage"):
+            self.assertEqual(sorted(each[member] for each in told), [each[member] for each in told])
+        self.assertEqual([1, 2], berth.starts("image"))
+        log = (place(berth, "image") / "log").read_text()
+        self.assertEqual(2, log.count("generate_image completed"), "the first one was kept")
+
+    def test_a_server_that_dies_over_it_twice_is_named_with_the_next_step(self):
+        berth = self.fast(**SLOW)
+        job = self.take_on(berth)
+        self.end_image(berth, job, lambda p: p["stage"] == "diffusion")
+        berth.wait_step("dispatched", count=2)
+        self.end_image(berth, job, lambda p: p["stage"] == "diffusion")
+        error = self.wait(berth, job, "error").json()["error"]
+        self.assertEqual({"code": "server_gone", "message": '"image" gave no answer: it ended while '
+                          "it drew; see `berth logs image`"}, error)
 
     def test_a_picture_that_fails_is_an_error_with_the_words_of_the_server(self):
         berth = self.fast(faults="fail_image")

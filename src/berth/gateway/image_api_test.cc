@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -92,6 +93,29 @@ class ImageApi : public testing::Test {
     const auto held = job(id);
     while (held->status != wanted)  // it may change before the wait has begun
       run_on(world_.loop, held->changed.wait_for(20ms));
+  }
+  void pause() {
+    Event never;
+    run_on(world_.loop, never.wait_for(5ms));
+  }
+  /// The server dies over the second picture, and the job waits once more. Returns its id.
+  std::string die_after_the_first_of_two(const std::function<void()>& meanwhile = [] {}) {
+    world_.host.server_dies = true;
+    const std::string id = id_of(take_on(R"({"prompt":"a boat","count":2,"seed":8})"));
+    grant();
+    while (asked_.size() < 2)
+      pause();
+    states_["job_1"] = "completed";
+    while (job(id)->pictures.empty())
+      pause();
+    meanwhile();
+    for (const ServerId server : {kChat, kImage}) {
+      world_.host.fake_adapter(server).where =
+          http::Endpoint::unix_socket(world_.folder + "/nobody");
+    }
+    while (world_.host.jobs.size() < 2)
+      pause();
+    return id;
   }
   void grant() { world_.host.jobs.back()->decided.set(); }
 
@@ -309,6 +333,47 @@ TEST_F(ImageApi, AfterTheDeathOfItsServerItIsANewJobOnce) {
 
   EXPECT_EQ(world_.host.jobs.size(), 2u);
   EXPECT_EQ(look(id).at("error").at("code").as_string(), "server_gone");
+  EXPECT_EQ(look(id).at("error").at("message").as_string(),
+            "\"image\" gave no answer: it ended while it drew; see `berth logs image`");
+}
+
+TEST_F(ImageApi, WhatIsThereIsNotDrawnAgainByTheSameServer) {
+  const std::string id = die_after_the_first_of_two();
+  world_.host.fake_adapter(kImage).where = world_.upstream_at;
+  first_state_ = "completed";
+  grant();
+  wait_until(id, host::ImageStatus::complete);
+
+  EXPECT_THAT(asked_, ElementsAre(HasSubstr("\"seed\":8"), HasSubstr("\"seed\":9"),
+                                  HasSubstr("\"seed\":9")));
+  EXPECT_EQ(look(id).at("result").at("images").as_array().size(), 2u);
+}
+
+TEST_F(ImageApi, OneBatchIsDrawnByOneServer) {
+  world_.host.fallback = kChat;  // of the job that comes: any other will do
+  const std::string id = die_after_the_first_of_two([this] { world_.host.fallback.reset(); });
+  world_.host.fake_adapter(kImage).where = world_.upstream_at;
+  first_state_ = "completed";
+  grant();
+  wait_until(id, host::ImageStatus::complete);
+
+  EXPECT_EQ(asked_.size(), 4u) << "both again";
+  EXPECT_EQ(look(id).at("server").as_string(), "image");
+}
+
+// After a restart its row is read: whoever draws it is asked for it.
+TEST_F(ImageApi, TheServerThatDrawsIsNamedAndStored) {
+  first_state_ = "generating";
+  world_.host.fallback = kChat;  // any other will do
+  world_.host.grants_at_once = true;
+  const std::string id = id_of(take_on());
+  while (world_.host.stored.size() < 2)
+    pause();
+
+  EXPECT_EQ(look(id).at("server").as_string(), "chat");
+  const auto& row = std::get<store::ImageJobRow>(world_.host.stored.back());
+  EXPECT_EQ(row.server, "chat");
+  EXPECT_EQ(row.at_server, "job_1");
 }
 
 // GenerationRegistry: only terminal entries are dropped, by their age.

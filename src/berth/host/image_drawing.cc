@@ -75,6 +75,17 @@ Status write_private(const std::string& path, std::string_view bytes) {
   return {};
 }
 
+/// Whose words name the private address of the server.
+bool is_of_connection(ErrorCode code) {
+  return code == ErrorCode::server_gone || code == ErrorCode::deadline;
+}
+
+/// In the words that a relayed request is answered with.
+Error no_answer(std::string_view server, std::string_view why,
+                ErrorCode code = ErrorCode::server_gone) {
+  return {code, fmt::format("\"{0}\" gave no answer: {1}; see `berth logs {0}`", server, why)};
+}
+
 core::JobEnd end_of(const std::optional<Error>& error, Job& job, bool cancelled) {
   if (!error) return core::JobEnd::done;
   if (cancelled) return core::JobEnd::cancelled;
@@ -94,8 +105,9 @@ Task<void> ImageJobs::run(ImageJobs* self, EntryPtr entry, std::unique_ptr<Job> 
     const bool again = outcome.server_died && replays < kReplaysMax &&
                        entry->can_be_asked_again() && !entry->cancel_asked.is_set();
     if (!again) break;
-    self->drop_files(*entry);
+    // Nobody shall look for them at its next process, should Berth end meanwhile.
     entry->at_server.clear();
+    self->note(entry);
     job = self->host_.submit(entry->request);
   }
   const ImageStatus status = status_after(error, *entry);
@@ -113,17 +125,29 @@ ImageStatus ImageJobs::status_after(const std::optional<Error>& error, const Ent
   return is_interrupted ? ImageStatus::interrupted : ImageStatus::error;
 }
 
+/// The server that draws may be the fallback of the one that was asked for, and after its death
+/// another one: one batch is drawn by one server.
+void ImageJobs::begin(const EntryPtr& entry, ServerId server) {
+  const std::string& name = host_.config().servers.at(server.value).name;
+  if (entry->server != name) drop_files(*entry);
+  entry->server = name;
+  entry->generation = host_.state().server(server).generation;
+  entry->kept = entry->at_server.empty()
+                    ? entry->pictures.size()
+                    : static_cast<std::size_t>(entry->count) - entry->at_server.size();
+  if (!entry->progress) entry->progress = ImageProgress{.images = entry->count};
+  begin_at(*entry->progress, static_cast<std::int32_t>(entry->pictures.size()));
+  drawn_[server] = entry;
+  set_status(*entry, ImageStatus::in_progress);
+}
+
 /// From the grant until the server works for it no more.
 Task<ImageJobs::Outcome> ImageJobs::draw(EntryPtr entry, Job& job) {
   const http::Request first = servers::draw_request(entry->wish.picture, entry->seed);
   const std::unique_ptr<servers::Work> work = job.adapter().begin_work(first);
-  entry->generation = host_.state().server(job.server()).generation;
-  entry->progress = ImageProgress{.images = entry->count};
-  advance_to(*entry->progress, static_cast<std::int32_t>(entry->pictures.size()));
-  drawn_[job.server()] = entry;
-  set_status(*entry, ImageStatus::in_progress);
+  begin(entry, job.server());
   Status done;
-  if (entry->at_server.empty()) done = co_await ask_for_all(entry, job);
+  if (entry->at_server.empty()) done = co_await ask_for_rest(entry, job);
   if (done) done = co_await collect(entry, job, *work);
   drawn_.erase(job.server());
   Outcome outcome;
@@ -133,6 +157,7 @@ Task<ImageJobs::Outcome> ImageJobs::draw(EntryPtr entry, Job& job) {
   } else {
     if (done.error().code == ErrorCode::server_gone) {
       outcome.server_died = co_await work->server_died(kExitLimit);
+      if (outcome.server_died) outcome.error = no_answer(entry->server, "it ended while it drew");
     }
     const bool goes_down = done.error().code == ErrorCode::shutting_down;
     if (!outcome.server_died && !goes_down) co_await stop_rest(entry, job, *work);
@@ -144,13 +169,20 @@ Task<ImageJobs::Outcome> ImageJobs::draw(EntryPtr entry, Job& job) {
 Task<Result<http::Response>> ImageJobs::ask(Job& job, http::Request request) {
   Result<http::Response> reply =
       co_await http::fetch(executor_, job.adapter().endpoint(), std::move(request), kAskLimit);
+  if (!reply && is_of_connection(reply.error().code)) {
+    const std::string& name = host_.config().servers.at(job.server().value).name;
+    const std::string_view why = reply.error().code == ErrorCode::deadline
+                                     ? "it was silent for too long"
+                                     : "its connection broke";
+    co_return fail(no_answer(name, why, reply.error().code));
+  }
   co_return reply;
 }
 
 /// sd-server draws one after the other and names each: what is not begun can be cancelled, and each
 /// picture is there as soon as it is drawn.
-Task<Status> ImageJobs::ask_for_all(EntryPtr entry, Job& job) {
-  for (std::int32_t i = 0; i < entry->count; ++i) {
+Task<Status> ImageJobs::ask_for_rest(EntryPtr entry, Job& job) {
+  for (auto i = static_cast<std::int32_t>(entry->kept); i < entry->count; ++i) {
     http::Request request = servers::draw_request(entry->wish.picture, entry->seed + i);
     const auto reply = co_await ask(job, std::move(request));
     if (!reply) co_return fail(reply.error());
@@ -177,17 +209,18 @@ Task<Result<servers::PictureState>> ImageJobs::look(Job& job, std::string id) {
 
 Task<Status> ImageJobs::collect(EntryPtr entry, Job& job, servers::Work& work) {
   Pace pace;
-  while (entry->pictures.size() < entry->at_server.size()) {
+  const std::size_t count = static_cast<std::size_t>(entry->count);
+  while (entry->pictures.size() < count) {
     if (job.cut().is_set()) co_return fail(job.why_cut());
     if (entry->cancel_asked.is_set()) co_return fail(ErrorCode::cancelled, "it was cancelled");
-    const auto state = co_await look(job, entry->at_server[entry->pictures.size()]);
+    const auto state = co_await look(job, entry->at_server[entry->pictures.size() - entry->kept]);
     if (!state && job.cut().is_set()) co_return fail(job.why_cut());
     if (!state) co_return fail(state.error());
     if (state->error) co_return fail(*state->error);
     if (state->is_over) {
       const Status kept = keep(*entry, state->png);
       if (!kept) co_return kept;
-      if (entry->pictures.size() < entry->at_server.size()) note(entry);
+      if (entry->pictures.size() < count) note(entry);
       continue;
     }
     std::vector<Event*> events = {work.piece_ended(), &entry->cancel_asked, &job.cut()};
@@ -216,7 +249,7 @@ Status ImageJobs::keep(Entry& entry, std::string_view png) {
 /// taken back first, or the server would begin the next one meanwhile.
 Task<void> ImageJobs::stop_rest(EntryPtr entry, Job& job, servers::Work& work) {
   std::string drawn;
-  for (std::size_t i = entry->at_server.size(); i > entry->pictures.size(); --i) {
+  for (std::size_t i = entry->at_server.size(); i > entry->pictures.size() - entry->kept; --i) {
     const std::string& id = entry->at_server[i - 1];
     http::Request request = servers::cancel_request(id);
     const auto reply = co_await ask(job, std::move(request));

@@ -13,7 +13,8 @@ namespace berth::host {
 struct ImageJobs::Entry : ImageJob {
   ImageWish wish;  ///< forgotten when it is over, and unknown after a restart
   JobRequest request;
-  std::vector<std::string> at_server;  ///< what the server calls its pictures
+  std::vector<std::string> at_server;  ///< what the server calls the pictures behind `kept`
+  std::size_t kept = 0;                ///< pictures that were there before this server was asked
   Generation generation;               ///< of that server
   Event cancel_asked;
   Event over;

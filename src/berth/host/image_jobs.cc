@@ -52,6 +52,12 @@ std::int64_t bytes_of(const ImageJob& job) {
   return sum;
 }
 
+Error not_as_written(const ImageJob& job, const KeptPicture& picture) {
+  return {ErrorCode::expired,
+          fmt::format("picture {} of image job {} is not as it was written; ask for it again",
+                      picture.file, job.id)};
+}
+
 }  // namespace
 
 Error interruption(const ImageJob& job) {
@@ -115,9 +121,16 @@ Result<std::string> ImageJobs::read(const ImageJob& job, const KeptPicture& pict
   bytes << file.rdbuf();
   std::string text = std::move(bytes).str();
   if (static_cast<std::int64_t>(text.size()) == picture.bytes) return text;
-  return fail(ErrorCode::expired,
-              fmt::format("picture {} of image job {} is not as it was written; ask for it again",
-                          picture.file, job.id));
+  return fail(not_as_written(job, picture));
+}
+
+Status ImageJobs::is_served(const ImageJob& job) const {
+  for (const KeptPicture& each : job.pictures) {
+    std::error_code failed;
+    const auto bytes = std::filesystem::file_size(path_of(each.file), failed);
+    if (!failed && static_cast<std::int64_t>(bytes) == each.bytes) return {};
+  }
+  return fail(not_as_written(job, job.pictures.front()));
 }
 
 void ImageJobs::on_progress(ServerId server, const servers::Progress& said) {
@@ -261,8 +274,12 @@ std::vector<ImageJobs::Work> ImageJobs::recover(const std::vector<store::ImageJo
     entry->generation = Generation{row.generation};
     entries_.emplace(entry->id, entry);
     if (is_over(entry->status)) continue;
-    const bool all_named = entry->at_server.size() == static_cast<std::size_t>(entry->count);
-    if (all_named) work.push_back({entry->server, entry->generation, entry->at_server});
+    // Those that were there when this server was asked, and what it was asked for, are all.
+    const std::size_t known = entry->pictures.size() + entry->at_server.size();
+    const auto count = static_cast<std::size_t>(entry->count);
+    if (known < count || entry->at_server.size() > count) entry->at_server.clear();
+    if (entry->at_server.empty()) continue;
+    work.push_back({entry->server, entry->generation, entry->at_server});
   }
   return work;
 }

@@ -54,7 +54,7 @@ struct KeptPicture {
 
 struct ImageJob {
   std::string id;
-  std::string server;
+  std::string server;  ///< that draws it; until one does, that was asked for
   ImageStatus status = ImageStatus::pending;
   WallTime created;
   WallTime updated;
@@ -105,6 +105,10 @@ class ImageJobs {
   /// Errors: expired if the file is not there any more, or not as it was written.
   [[nodiscard]] Result<std::string> read(const ImageJob& job, const KeptPicture& picture) const;
 
+  /// Of a complete job.
+  /// Errors: expired if read() would find none of its pictures.
+  [[nodiscard]] Status is_served(const ImageJob& job) const;
+
   /// The server's log tells of the picture that it draws.
   void on_progress(ServerId server, const servers::Progress& said);
 
@@ -132,7 +136,8 @@ class ImageJobs {
   static Task<void> run(ImageJobs* self, EntryPtr entry, std::unique_ptr<Job> job);
   static ImageStatus status_after(const std::optional<Error>& error, const Entry& entry);
   Task<Outcome> draw(EntryPtr entry, Job& job);
-  Task<Status> ask_for_all(EntryPtr entry, Job& job);
+  void begin(const EntryPtr& entry, ServerId server);
+  Task<Status> ask_for_rest(EntryPtr entry, Job& job);
   Task<Status> collect(EntryPtr entry, Job& job, servers::Work& work);
   Task<void> stop_rest(EntryPtr entry, Job& job, servers::Work& work);
   Task<Result<http::Response>> ask(Job& job, http::Request request);

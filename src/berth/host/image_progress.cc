@@ -30,21 +30,44 @@ void raise(ImageProgress& progress, std::int32_t done, std::int32_t of_next) {
   progress.percentage = std::max(progress.percentage, std::min(all, kMostBeforeTheEnd));
 }
 
+/// Nothing of the next picture has been seen yet.
+void begin_stages(ImageProgress& progress) {
+  const ImageProgress fresh;
+  progress.stage = fresh.stage;
+  progress.step = fresh.step;
+  progress.steps = fresh.steps;
+}
+
+/// The log may tell of the next picture before the last one was fetched, or the other way round.
+void move_to(ImageProgress& progress, std::int32_t picture) {
+  const std::int32_t next = std::min(picture, progress.images);
+  if (next <= progress.at) return;
+  progress.at = next;
+  progress.image = std::max(progress.image, next);
+  begin_stages(progress);
+}
+
 }  // namespace
+
+void begin_at(ImageProgress& progress, std::int32_t done) {
+  progress.at = 1;
+  begin_stages(progress);
+  advance_to(progress, done);
+}
 
 void advance(ImageProgress& progress, const servers::Progress& said) {
   // Parts of the model are also loaded between two stages, and that is no step back.
   if (said.stage == "loading" && progress.stage != "loading") return;
   const bool next = said.stage == "diffusion" && progress.stage == "decoding";
-  if (next) progress.image = std::min(progress.image + 1, progress.images);
+  if (next) move_to(progress, progress.at + 1);
   progress.stage = said.stage;
   progress.step = said.step;
   progress.steps = said.steps;
-  raise(progress, progress.image - 1, percentage_of(said));
+  raise(progress, progress.at - 1, percentage_of(said));
 }
 
 void advance_to(ImageProgress& progress, std::int32_t done) {
-  progress.image = std::clamp(done + 1, progress.image, std::max(progress.image, progress.images));
+  move_to(progress, done + 1);
   raise(progress, done, 0);
 }
 

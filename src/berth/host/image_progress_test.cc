@@ -69,10 +69,37 @@ TEST(ImageProgress, APictureThatIsThereIsCountedWithoutTheLog) {
   EXPECT_EQ(progress.percentage, 50);
 }
 
+TEST(ImageProgress, APictureThatWasFetchedBeforeTheNextBeganIsCountedOnce) {
+  ImageProgress progress{.images = 3};
+  for (const servers::Progress& each : picture())
+    advance(progress, each);
+  advance_to(progress, 1);
+  advance(progress, said("diffusion", 1, 2));
+  EXPECT_EQ(progress.image, 2);
+  EXPECT_EQ(progress.percentage, (100 + 45) / 3);
+}
+
 TEST(ImageProgress, AfterTheLastPictureThereIsNoNextOne) {
   ImageProgress progress{.images = 2};
   advance_to(progress, 2);
   EXPECT_EQ(progress.image, 2);
+}
+
+TEST(ImageProgress, WhatIsDrawnOnceMoreStandsStillUntilItIsReached) {
+  ImageProgress progress{.images = 2};
+  for (const servers::Progress& each : picture())
+    advance(progress, each);
+  advance(progress, said("diffusion", 1, 2));
+  begin_at(progress, 0);
+  EXPECT_EQ(progress.stage, "loading");
+  for (const servers::Progress& each : picture()) {
+    advance(progress, each);
+    EXPECT_EQ(progress.percentage, (100 + 45) / 2);
+    EXPECT_EQ(progress.image, 2);
+  }
+  advance(progress, said("diffusion", 2, 2));
+  EXPECT_EQ(progress.image, 2);
+  EXPECT_EQ(progress.percentage, (100 + 70) / 2);
 }
 
 TEST(ImageProgress, NumbersThatMakeNoSenseAreNoShare) {
