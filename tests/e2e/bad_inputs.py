@@ -104,6 +104,16 @@ PICTURES = [
      r"batch_size is 1000000000; it takes a number from 1 to 8"),
 ]
 
+# path, body, message: nothing that sd-server could draw
+NO_PROMPT = "; it takes a text of 1 byte or more"
+PROMPTS = [
+    (path, '{"user":"b"' + member + "}", message + NO_PROMPT)
+    for path in ("/v1/images/generations", "/sdapi/v1/txt2img")
+    for member, message in (("", "prompt is missing"), (',"prompt":""', 'prompt is ""'),
+                            (',"prompt":["a"]', r'prompt is \["a"\]'),
+                            (',"prompt":5', "prompt is 5"), (',"prompt":null', "prompt is null"))
+]
+
 # path, members, message of the real llama-server, whose judgement of its own form is passed on
 NO_NUMBER = r"Field 'temperature': .*type must be number, but is string"
 CHATS = [

@@ -6,7 +6,7 @@ import os
 import signal
 import unittest
 
-from bad_inputs import BODIES, CHATS, EVENTS, PICTURES
+from bad_inputs import BODIES, CHATS, EVENTS, PICTURES, PROMPTS
 from fast_world import fast_config
 from harness import E2eTest, Later, finished, wait_for
 
@@ -56,6 +56,16 @@ class Data(BadRequest):
                                         message)
         self.assert_untouched(berth)
 
+    def test_pictures_without_a_prompt_put_nobody_out(self):
+        berth = self.fast()
+        front = berth.server("image")["front_port"]
+        for path, body, message in PROMPTS:
+            for port in (None, front):
+                with self.subTest(body, path=path, port=port):
+                    self.assert_refused(berth.post(path, body, port=port), 400, "bad_request",
+                                        message)
+        self.assert_untouched(berth)
+
     def test_numbers_of_events(self):
         berth = self.fast()
         for text, message in EVENTS:
@@ -83,6 +93,18 @@ class Data(BadRequest):
                 self.assertRegex(error["message"], f"^{message}$")
         self.assertEqual(200, berth.chat("Hi").status)
         self.assertEqual([1], berth.starts("chat"))
+
+    def test_a_cancel_waits_or_it_does_not(self):
+        berth = self.fast()
+        job = berth.api("POST", "/api/v1/servers/image/images",
+                        '{"prompt":"a","width":64,"height":64,"steps":1}').json()["id"]
+        for path in (f"/api/v1/images/{job}", "/api/v1/servers/image/start"):
+            for wait in ("x", "2", "-1", ""):
+                with self.subTest(path, wait=wait):
+                    method = "POST" if path.endswith("start") else "DELETE"
+                    self.assert_refused(berth.api(method, f"{path}?wait={wait}"), 400, "bad_request",
+                                        f"wait={wait} is not a number from 0 to 1")
+        wait_for("nobody cancelled it", lambda: berth.get(f"/api/v1/images/{job}").json()["status"] == "complete")
 
     def test_the_cancel_of_a_finished_image_job_tells_its_state(self):
         berth = self.fast()

@@ -41,12 +41,15 @@ Result<std::int64_t> number(std::string_view name, std::string_view text, std::i
               fmt::format("{}={} is not a number from 0 to {}", name, text, max));
 }
 
-/// As above for a parameter of the query; without it `otherwise`.
+}  // namespace
+
 Result<std::int64_t> number_in(const http::Request& request, std::string_view name,
                                std::int64_t otherwise, std::int64_t max) {
   const std::optional<std::string> text = request.query(name);
   return text ? number(name, *text, max) : otherwise;
 }
+
+namespace {
 
 http::Response refusal(const Error& error) {
   return error_reply(ErrorForm::openai, error);

@@ -9,6 +9,7 @@
 #include <boost/json.hpp>
 
 #include "berth/base/base64.h"
+#include "berth/gateway/control.h"
 #include "berth/gateway/errors.h"
 #include "berth/gateway/image_wish.h"
 #include "berth/gateway/jobs.h"
@@ -32,16 +33,21 @@ json::object progress_json(const host::ImageProgress& progress) {
 
 Result<json::object> result_json(const host::ImageJobs& images, const ImageJob& job) {
   json::array list;
+  json::array gone;
   for (const host::KeptPicture& each : job.pictures) {
     const auto bytes = images.read(job, each);
-    if (!bytes) return fail(bytes.error());
+    if (!bytes) gone.push_back(each.seed);
+    if (!bytes) continue;
     list.push_back(json::object{{"image", encode_base64(*bytes)},
                                 {"seed", each.seed},
                                 {"width", each.width},
                                 {"height", each.height}});
   }
-  return json::object{
+  if (list.empty()) return fail(images.is_served(job).error());
+  json::object result{
       {"images", std::move(list)}, {"format", "png"}, {"timeTaken", milliseconds(job.time_taken)}};
+  if (!gone.empty()) result["gone"] = std::move(gone);
+  return result;
 }
 
 /// Returns how the job stands. Errors: interrupted and expired, with the reason.
@@ -139,16 +145,25 @@ Task<void> tell(Call call, ImageJobPtr job) {
   co_await send(call, std::move(reply));
 }
 
+/// Errors: interrupted and expired, as GET answers them.
+Status has_pictures_or_may(const host::ImageJobs& images, const ImageJob& job) {
+  if (job.status == ImageStatus::interrupted || job.status == ImageStatus::expired) {
+    return fail(*job.error);
+  }
+  return job.status == ImageStatus::complete ? images.is_served(job) : Status{};
+}
+
 /// Waits for the end of a picture that is drawn, unless the client says `wait=0` or leaves.
 Task<void> cancel(Call call, ImageJobPtr job) {
-  if (job->status == ImageStatus::interrupted || job->status == ImageStatus::expired) {
-    co_await refuse(call, *job->error, std::nullopt);
+  const auto wait = number_in(call.exchange.request(), "wait", 1, 1);
+  const Status known = wait ? has_pictures_or_may(call.host().images(), *job) : fail(wait.error());
+  if (!known) {
+    co_await refuse(call, known.error(), std::nullopt);
     co_return;
   }
   Event at_once;
   at_once.set();
-  const bool waits = call.exchange.request().query("wait") != "0";
-  Event& gone = waits ? call.exchange.client_gone() : at_once;
+  Event& gone = *wait == 1 ? call.exchange.client_gone() : at_once;
   const Status cancelled = co_await call.host().images().cancel(job, gone);
   if (!cancelled) {
     co_await refuse(call, cancelled.error(), std::nullopt);

@@ -153,6 +153,16 @@ Status read_member(std::string_view name, const json::value& value, host::ImageW
                                                   name.substr(0, kShown), known));
 }
 
+Status check_spellings(const json::object& object) {
+  for (const Member& each : kMembers) {
+    if (each.snake_case.empty()) continue;
+    if (!object.contains(each.name) || !object.contains(each.snake_case)) continue;
+    return fail(ErrorCode::bad_request, fmt::format("{} and {} are the same member; write one",
+                                                    each.name, each.snake_case));
+  }
+  return {};
+}
+
 struct Limit {
   std::string_view name;
   double max;
@@ -181,6 +191,17 @@ bool is_size(const json::value& value) {
   return is_side(text.substr(0, cross)) && is_side(text.substr(cross + 1));
 }
 
+/// sd-server takes longer ones than an image job, and refuses these only once it is up.
+Status check_relayed_prompt(const json::object& object) {
+  constexpr std::string_view kWanted = "a text of 1 byte or more";
+  const json::value* prompt = object.if_contains("prompt");
+  if (prompt == nullptr) {
+    return fail(ErrorCode::bad_request, fmt::format("prompt is missing; it takes {}", kWanted));
+  }
+  if (prompt->is_string() && !prompt->get_string().empty()) return {};
+  return wrong("prompt", *prompt, kWanted);
+}
+
 }  // namespace
 
 Status check_relayed_picture(std::string_view body) {
@@ -194,8 +215,10 @@ Status check_relayed_picture(std::string_view body) {
     return wrong(limit.name, *value, fmt::format("a number from 1 to {}", limit.max));
   }
   const json::value* size = object->if_contains("size");
-  if (size == nullptr || is_size(*size)) return {};
-  return wrong("size", *size, fmt::format("WIDTHxHEIGHT, each from 1 to {}", kSideMax));
+  if (size != nullptr && !is_size(*size)) {
+    return wrong("size", *size, fmt::format("WIDTHxHEIGHT, each from 1 to {}", kSideMax));
+  }
+  return check_relayed_prompt(*object);
 }
 
 bool is_openai_picture(std::string_view body) {
@@ -207,6 +230,8 @@ bool is_openai_picture(std::string_view body) {
 Result<host::ImageWish> image_wish(std::string_view body) {
   const auto object = object_in(body);
   if (!object) return fail(object.error());
+  const Status spelled = check_spellings(*object);
+  if (!spelled) return fail(spelled.error());
   host::ImageWish wish;
   for (const auto& member : *object) {
     const Status read = read_member(member.key(), member.value(), wish);

@@ -12,8 +12,8 @@ namespace berth::gateway {
 /// Returns whether the body is a request in OpenAI's shape: it has a member that only that one has.
 bool is_openai_picture(std::string_view body);
 
-/// Looks at a request in OpenAI's shape, or of txt2img, before anybody is put out for it: its size,
-/// steps and number of pictures. The rest is sd-server's to judge.
+/// Looks at a request in OpenAI's shape, or of txt2img, before anybody is put out for it: its
+/// prompt, size, steps and number of pictures. The rest is sd-server's to judge.
 /// Errors: bad_request with the member and what it takes; as check_body().
 Status check_relayed_picture(std::string_view body);
 

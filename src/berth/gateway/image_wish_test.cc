@@ -80,6 +80,13 @@ TEST(ImageWish, AMemberThatIsNotKnownIsNamed) {
               HasSubstr("usageMode is no member of an image job; it has prompt, negativePrompt"));
 }
 
+TEST(ImageWish, TwoSpellingsOfOneMemberAreRefused) {
+  EXPECT_EQ(refusal(R"({"prompt":"a","negativePrompt":"b","negative_prompt":"c"})"),
+            "negativePrompt and negative_prompt are the same member; write one");
+  EXPECT_EQ(refusal(R"({"prompt":"a","cfg_scale":1,"cfgScale":2})"),
+            "cfgScale and cfg_scale are the same member; write one");
+}
+
 TEST(ImageWish, WhatIsNoObjectIsRefused) {
   EXPECT_THAT(refusal("{"), HasSubstr("not valid JSON"));
   EXPECT_THAT(refusal("[]"), HasSubstr("must be a JSON object"));
@@ -104,9 +111,22 @@ TEST(RelayedPicture, WhatCannotBeDrawnIsRefusedWithItsLimit) {
 
 TEST(RelayedPicture, TheRestIsForTheServerToJudge) {
   for (const std::string body :
-       {"{}", R"({"size":"64x4096","n":8,"steps":100,"width":512.0})", R"({"size":"auto"})",
-        R"({"size":"","prompt":7,"unknown":null})"}) {
-    EXPECT_TRUE(check_relayed_picture(body)) << body;
+       {R"("size":"64x4096","n":8,"steps":100,"width":512.0)", R"("size":"auto")",
+        R"("size":"","unknown":null,"negative_prompt":7)"}) {
+    EXPECT_TRUE(check_relayed_picture(R"({"prompt":"a",)" + body + "}")) << body;
+  }
+  EXPECT_TRUE(check_relayed_picture(R"({"prompt":")" + std::string(100'000, 'a') + R"("})"));
+}
+
+TEST(RelayedPicture, WithoutAPromptTheServerWouldOnlyRefuse) {
+  const auto said = [](const std::string& body) {
+    const Status checked = check_relayed_picture(body);
+    return checked ? "taken" : checked.error().message;
+  };
+  EXPECT_EQ(said("{}"), "prompt is missing; it takes a text of 1 byte or more");
+  for (const std::string prompt : {R"("")", R"(["a"])", "5", "null"}) {
+    EXPECT_EQ(said("{\"prompt\":" + prompt + "}"),
+              "prompt is " + prompt + "; it takes a text of 1 byte or more");
   }
 }
 
