@@ -337,6 +337,19 @@ TEST_F(ImageApi, AfterTheDeathOfItsServerItIsANewJobOnce) {
             "\"image\" gave no answer: it ended while it drew; see `berth logs image`");
 }
 
+TEST_F(ImageApi, ABrokenConnectionIsToldWithoutThePrivateAddress) {
+  world_.host.grants_at_once = true;
+  world_.host.fake_adapter(kImage).where = http::Endpoint::unix_socket(world_.folder + "/nobody");
+  const std::string id = id_of(take_on());
+  while (world_.host.jobs.empty())
+    pause();
+  world_.host.jobs.back()->released.set();
+  wait_until(id, host::ImageStatus::error);
+
+  EXPECT_EQ(look(id).at("error").at("message").as_string(),
+            "\"image\" gave no answer: its connection broke; see `berth logs image`");
+}
+
 TEST_F(ImageApi, WhatIsThereIsNotDrawnAgainByTheSameServer) {
   const std::string id = die_after_the_first_of_two();
   world_.host.fake_adapter(kImage).where = world_.upstream_at;
