@@ -2,6 +2,7 @@
 #include "berth/gateway/image_api.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -34,16 +35,20 @@ json::object progress_json(const host::ImageProgress& progress) {
 Result<json::object> result_json(const host::ImageJobs& images, const ImageJob& job) {
   json::array list;
   json::array gone;
+  std::optional<Error> why;
   for (const host::KeptPicture& each : job.pictures) {
     const auto bytes = images.read(job, each);
-    if (!bytes) gone.push_back(each.seed);
-    if (!bytes) continue;
+    if (!bytes) {
+      why = bytes.error();
+      gone.push_back(each.seed);
+      continue;
+    }
     list.push_back(json::object{{"image", encode_base64(*bytes)},
                                 {"seed", each.seed},
                                 {"width", each.width},
                                 {"height", each.height}});
   }
-  if (list.empty()) return fail(images.is_served(job).error());
+  if (list.empty() && why) return fail(*why);
   json::object result{
       {"images", std::move(list)}, {"format", "png"}, {"timeTaken", milliseconds(job.time_taken)}};
   if (!gone.empty()) result["gone"] = std::move(gone);

@@ -125,12 +125,14 @@ Result<std::string> ImageJobs::read(const ImageJob& job, const KeptPicture& pict
 }
 
 Status ImageJobs::is_served(const ImageJob& job) const {
+  std::optional<Error> why;
   for (const KeptPicture& each : job.pictures) {
     std::error_code failed;
     const auto bytes = std::filesystem::file_size(path_of(each.file), failed);
     if (!failed && static_cast<std::int64_t>(bytes) == each.bytes) return {};
+    why = not_as_written(job, each);
   }
-  return fail(not_as_written(job, job.pictures.front()));
+  return why ? fail(*why) : Status{};
 }
 
 void ImageJobs::on_progress(ServerId server, const servers::Progress& said) {
