@@ -116,6 +116,20 @@ class Data(BadRequest):
                             f"image job {job} is over already: complete")
 
 
+class Heads(BadRequest):
+    def test_after_the_head_of_events_the_connection_goes_on(self):
+        berth = self.fast(step_ms=1000)
+        job = berth.post("/api/v1/servers/image/images", {"prompt": "a harbour"}).json()
+        connection = http.client.HTTPConnection("127.0.0.1", berth.port(), timeout=10)
+        self.addCleanup(connection.close)
+        for method, path in (("HEAD", "/api/v1/events"), ("GET", "/health"),
+                             ("HEAD", f"/api/v1/images/{job['id']}/events"), ("GET", "/health")):
+            connection.request(method, path)
+            reply = connection.getresponse()
+            self.assertEqual(200, reply.status, path)
+            reply.read()
+
+
 class Memory(BadRequest):
     def test_what_can_never_fit_is_refused_with_the_numbers(self):
         berth = self.fast(llm=2000, image=3000, policy='oversize = "refuse"')

@@ -126,13 +126,6 @@ TEST_F(GatewayTest, ATypingErrorForgetsNothing) {
   EXPECT_THAT(reply.body, HasSubstr("write ?server=NAME"));
 }
 
-TEST_F(GatewayTest, TheHeadOfTheEventsIsAReplyThatEnds) {
-  const auto reply = world_.ask(
-      world_.main(), {.method = "HEAD", .target = "/api/v1/events", .headers = {}, .body = ""});
-  EXPECT_EQ(reply.status, 200);
-  EXPECT_EQ(reply.headers.get("Content-Type"), "text/event-stream");
-}
-
 TEST_F(GatewayTest, AWishNeedNotBeWaitedFor) {
   world_.host.shown.servers.resize(2);
   EXPECT_EQ(world_.post(world_.control(), "/api/v1/servers/image/stop?wait=0", "").status, 202);

@@ -197,6 +197,10 @@ Task<void> stream_events(Call call, ImageJobPtr job) {
   head.headers.set("Content-Type", "text/event-stream");
   head.headers.set("Cache-Control", "no-store");
   Status sent = co_await call.exchange.begin(std::move(head));
+  if (call.exchange.request().method == "HEAD") {
+    static_cast<void>(co_await call.exchange.finish());
+    co_return;
+  }
   std::optional<host::ImageProgress> told;
   while (sent && !host::is_over(job->status) && !call.exchange.client_gone().is_set()) {
     if (job->progress && job->progress != told) {
