@@ -148,7 +148,7 @@ COMMANDS = [
     (["models", "show", "../../etc/passwd"], 66,
      r'there is no model "\.\./\.\./etc/passwd"; write "[^"]+"'),
     (["replay", "nofile"], 66,
-     r"cannot read nofile; a journal lies in the state directory, as journal\.jsonl"),
+     r"cannot read nofile: No such file or directory; a journal lies in the state directory, as journal\.jsonl"),
     (["chat", "-m", "nobody", "hi"], 66, r'there is no model "nobody" for this; known: "chat"'),
 ]
 

@@ -239,12 +239,12 @@ class Status(KeeperTest):
             s := berth.server("chat"))["state"] == "starting" and s["used_bytes"] and s)
         self.assertGreater(loading["used_bytes"], 1 << 20)
 
-    def test_says_since_when_a_server_is_displaced(self):
+    def test_says_for_how_long_a_server_is_displaced(self):
         berth = self.fast(faults="hang_image", image_extra='job_limit = "5s"')
         self.ready(berth)
         picture = berth.picture_later()
         berth.wait_step("newcomer_ready", 2)
-        self.assertRegex(berth.cli("status").stdout, r"displaced by image since \d+(\.\d+)? m?s")
+        self.assertRegex(berth.cli("status").stdout, r"displaced by image for \d+(\.\d+)? m?s")
         self.assertEqual(504, picture.get().status)
 
 
