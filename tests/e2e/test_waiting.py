@@ -49,7 +49,7 @@ class Waiting(E2eTest):
         lines = berth.cli("status").stdout.splitlines()
         (line,) = [line for line in lines if line.startswith("job 2 for image: in about ")]
         self.assertLessEqual(len(line), 80)
-        self.assertIn("waits for", line)
+        self.assertRegex(line, r"^job \d+ for image: in .*; the turn of server \"chat\"")
         stream.leave()
         self.assertEqual(200, picture.get().status)
 
