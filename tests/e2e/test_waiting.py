@@ -49,7 +49,9 @@ class Waiting(E2eTest):
         lines = berth.cli("status").stdout.splitlines()
         (line,) = [line for line in lines if line.startswith("job 2 for image: in about ")]
         self.assertLessEqual(len(line), 80)
-        self.assertRegex(line, r"^job \d+ for image: in .*; the turn of server \"chat\"")
+        # first for the end of chat's turn, then for that of its work
+        self.assertRegex(line, r"^job \d+ for image: in .*; the (turn|running work) of server "
+                               r"\"chat\"")
         stream.leave()
         self.assertEqual(200, picture.get().status)
 
