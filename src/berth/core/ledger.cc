@@ -104,7 +104,8 @@ std::vector<LedgerEntry> Ledger::mark_stuck(Instant now, Duration deadline) {
 Bytes Ledger::promised(PoolId pool, std::span<const ServerId> leaving) const {
   Bytes sum;
   for (const LedgerEntry& entry : entries_) {
-    if (!contains(leaving, entry.server)) sum += entry.bytes.in(pool);
+    const bool leaves = contains(leaving, entry.server) && entry.state != EntryState::stuck;
+    if (!leaves) sum += entry.bytes.in(pool);
   }
   return sum;
 }

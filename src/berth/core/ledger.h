@@ -43,7 +43,8 @@ class Ledger {
   /// Marks what has been releasing for longer than `deadline`; returns the newly stuck entries.
   std::vector<LedgerEntry> mark_stuck(Instant now, Duration deadline);
 
-  /// Bytes on the books of `pool`, without the entries of `leaving`.
+  /// Bytes on the books of `pool`, without the entries of `leaving`; what is stuck stays: nobody
+  /// knows when it goes.
   [[nodiscard]] Bytes promised(PoolId pool, std::span<const ServerId> leaving = {}) const;
   /// Bytes of entries that are reserved or held, without those of `leaving`.
   [[nodiscard]] Bytes staying(PoolId pool, std::span<const ServerId> leaving = {}) const;

@@ -36,6 +36,15 @@ TEST(Ledger, ASampleSaysNothingAboutWhatIsHeld) {
   EXPECT_EQ(ledger.promised(kPool, std::vector{kLlm}), Bytes{0});
 }
 
+TEST(Ledger, WhatIsStuckIsNotExpectedToLeave) {
+  Ledger ledger;
+  ledger.reserve(kLlm, kFirst, kFour, {});
+  ledger.release(kLlm, kFirst, Instant{1s});
+  EXPECT_EQ(ledger.promised(kPool, std::vector{kLlm}), Bytes{0});
+  ASSERT_EQ(ledger.mark_stuck(Instant{20s}, 10s).size(), 1U);
+  EXPECT_EQ(ledger.promised(kPool, std::vector{kLlm}), 4_GiB);
+}
+
 TEST(Ledger, ASampleAskedForBeforeTheReleaseFreesNothing) {
   Ledger ledger;
   ledger.reserve(kLlm, kFirst, kFour, Instant{1s});

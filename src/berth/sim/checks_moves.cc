@@ -24,10 +24,15 @@ bool is_going(const core::LedgerEntry& entry) {
   return entry.state == core::EntryState::releasing || entry.state == core::EntryState::stuck;
 }
 
-/// What a victim that is only freed keeps of `pool`.
-Bytes kept(const core::State& state, const core::Claim& claim, ServerId victim, PoolId pool) {
-  const auto& freed = state.server(victim).config.freed;
-  return freed && claim.victims_to == Rung::freed ? freed->in(pool) : Bytes{};
+/// What stays in `pool` of the entry of a victim: all that is stuck, and what one that is only
+/// freed keeps.
+Bytes kept(const core::State& state, const core::Claim& claim, const core::LedgerEntry& entry,
+           PoolId pool) {
+  if (entry.state == core::EntryState::stuck) return entry.bytes.in(pool);
+  const core::Server& victim = state.server(entry.server);
+  const bool only_freed = victim.config.freed && claim.victims_to == Rung::freed &&
+                          entry.generation == victim.generation;
+  return only_freed ? victim.config.freed->in(pool) : Bytes{};
 }
 
 std::int64_t doubled(Duration first, std::int32_t times, Duration most) {
@@ -162,7 +167,7 @@ void Checks::check_room(const core::State& state, const core::Claim& claim) {
     for (const core::LedgerEntry& entry : state.ledger.entries()) {
       // What a victim has not given back yet is the barrier's matter, which looks at free memory.
       if (has(claim.victims, entry.server)) {
-        books += kept(state, claim, entry.server, share.pool);
+        books += kept(state, claim, entry, share.pool);
         continue;
       }
       books += entry.bytes.in(share.pool);
@@ -181,7 +186,7 @@ void Checks::check_room(const core::State& state, const core::Claim& claim) {
       Bytes later = other.phase == core::ClaimPhase::starting ? Bytes{} : other.need.in(share.pool);
       for (const core::LedgerEntry& entry : state.ledger.entries()) {
         if (entry.server == other.newcomer && entry.keeps) continue;  // it loads where it is
-        later += has(other.victims, entry.server) ? kept(state, other, entry.server, share.pool)
+        later += has(other.victims, entry.server) ? kept(state, other, entry, share.pool)
                                                   : entry.bytes.in(share.pool);
       }
       if (over_limit(state, share.pool, later)) {
