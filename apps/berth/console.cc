@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 #include <boost/json.hpp>
 
+#include "berth/base/plain_text.h"
 #include "berth/config/config.h"
 #include "files.h"
 
@@ -108,51 +109,12 @@ std::string painted(std::string_view text, Colour colour) {
   return fmt::format("{}{}\x1b[0m", escape_of(colour), text);
 }
 
-namespace {
-
-/// Of a control character of two or three bytes at the start of the text, its number; else 0.
-unsigned wide_control(std::string_view text) {
-  const auto byte = [text](std::size_t at) {
-    return at < text.size() ? static_cast<unsigned char>(text[at]) : 0U;
-  };
-  if (byte(0) == 0xc2 && byte(1) >= 0x80 && byte(1) <= 0x9f) return byte(1);
-  if (byte(0) != 0xe2) return 0;
-  const unsigned number = 0x2000 + ((byte(1) & 0x3f) << 6) + (byte(2) & 0x3f);
-  const bool is_bidi = (number >= 0x202a && number <= 0x202e) ||
-                       (number >= 0x2066 && number <= 0x2069) || number == 0x200e ||
-                       number == 0x200f;
-  return is_bidi ? number : 0;
-}
-
-}  // namespace
-
 std::string printable(std::string_view text) {
-  std::string shown;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const unsigned wide = wide_control(text.substr(i));
-    if (wide != 0) {
-      shown += fmt::format("\\u{:04x}", wide);
-      i += wide < 0x100 ? 1 : 2;
-    } else if ((byte < 0x20 && byte != '\t' && byte != '\n') || byte == 0x7f) {
-      shown += fmt::format("\\x{:02x}", byte);
-    } else {
-      shown += text[i];
-    }
-  }
-  return shown;
+  return escaped_text(text, "\t\n");
 }
 
 std::string printable_line(std::string_view text) {
-  std::string shown;
-  for (const char c : printable(text)) {
-    if (c == '\t' || c == '\n') {
-      shown += c == '\t' ? "\\x09" : "\\x0a";
-    } else {
-      shown += c;
-    }
-  }
-  return shown;
+  return escaped_text(text);
 }
 
 void keep_standard_descriptors() {

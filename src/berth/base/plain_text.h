@@ -12,4 +12,8 @@ namespace berth {
 /// the direction of text. `most`: bytes; it is cut before the character that would go beyond.
 std::string plain_text(std::string_view bytes, std::size_t most = std::string::npos);
 
+/// Returns the text with the same characters written out, as "\x1b" and "\u202e", but those of
+/// `kept` (line ends, tabs) as they are.
+std::string escaped_text(std::string_view bytes, std::string_view kept = "");
+
 }  // namespace berth

@@ -28,5 +28,17 @@ TEST(PlainText, IsCutBetweenCharacters) {
   EXPECT_EQ(plain_text("", 0), "");
 }
 
+TEST(EscapedText, WritesOutWhatControlsATerminal) {
+  EXPECT_EQ(escaped_text("ä\x1b[2J\u009b\u202e\u061c\n"), "ä\\x1b[2J\\u009b\\u202e\\u061c\\x0a");
+}
+
+TEST(EscapedText, WritesOutEachByteThatIsNoUtf8) {
+  EXPECT_EQ(escaped_text("a\xff\xe2\x82"), "a\\xff\\xe2\\x82");
+}
+
+TEST(EscapedText, KeepsWhatItIsToldToKeep) {
+  EXPECT_EQ(escaped_text("a\tb\r\n", "\t\n"), "a\tb\\x0d\n");
+}
+
 }  // namespace
 }  // namespace berth
