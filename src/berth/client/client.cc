@@ -61,8 +61,10 @@ void EventStream::close() {
   call_->close();
 }
 
-Client::Client(Executor executor, std::string state_dir)
-    : executor_(std::move(executor)), state_dir_(std::move(state_dir)) {}
+Client::Client(Executor executor, std::string state_dir, Duration answer_limit)
+    : executor_(std::move(executor)),
+      state_dir_(std::move(state_dir)),
+      answer_limit_(answer_limit) {}
 
 /// Only a failure to connect means that nobody is there; no byte was sent then.
 Error Client::explained(Error error) const {
@@ -71,9 +73,12 @@ Error Client::explained(Error error) const {
           fmt::format("no Berth runs on {}; start it with `berth up`", state_dir_)};
 }
 
+http::Endpoint Client::door() const {
+  return http::Endpoint::unix_socket(state_dir_ + "/control.sock");
+}
+
 Task<Result<std::unique_ptr<http::Call>>> Client::open(http::Request request) {
-  const http::Endpoint where = http::Endpoint::unix_socket(state_dir_ + "/control.sock");
-  auto call = co_await http::Call::open(executor_, where, std::move(request), kConnectLimit);
+  auto call = co_await http::Call::open(executor_, door(), std::move(request), kConnectLimit);
   if (!call) co_return fail(explained(call.error()));
   co_return std::move(*call);
 }
@@ -106,21 +111,38 @@ Task<Result<std::string>> Client::ask(http::Request request) {
   co_return std::move(*body);
 }
 
+Task<Result<std::string>> Client::ask_at_once(std::string method, std::string target) {
+  http::Request request = request_for(std::move(method), std::move(target));
+  Result<http::Response> reply =
+      co_await http::fetch(executor_, door(), std::move(request), answer_limit_, kReplyMax);
+  if (!reply && reply.error().code == ErrorCode::deadline) {
+    co_return fail(
+        ErrorCode::deadline,
+        fmt::format("the Berth on {0} has not answered within {1}; it may be suspended, "
+                    "or wait for its disk: see the end of {0}/berth.log, or kill it (its "
+                    "pid is the first number in {0}/alive.lock) and say `berth up`",
+                    state_dir_, to_text(answer_limit_)));
+  }
+  if (!reply) co_return fail(explained(reply.error()));
+  if (reply->status >= 300) co_return fail(read_error(reply->status, reply->body));
+  co_return std::move(reply->body);
+}
+
 Task<Result<std::string>> Client::get(std::string target) {
-  return ask(request_for("GET", std::move(target)));
+  return ask_at_once("GET", std::move(target));
 }
 Task<Result<std::string>> Client::post(std::string target) {
-  return ask(request_for("POST", std::move(target)));
+  return ask_at_once("POST", std::move(target));
 }
 
 Task<Result<std::string>> Client::status() {
   return get("/api/v1/status");
 }
 Task<Result<std::string>> Client::start(std::string server) {
-  return post(server_target(server, "start"));
+  return ask(request_for("POST", server_target(server, "start")));
 }
 Task<Result<std::string>> Client::stop(std::string server) {
-  return post(server_target(server, "stop"));
+  return ask(request_for("POST", server_target(server, "stop")));
 }
 Task<Result<std::string>> Client::start_later(std::string server) {
   return post(server_target(server, "start?wait=0"));
@@ -194,7 +216,7 @@ Task<Result<std::string>> Client::footprints() {
 }
 Task<Result<std::string>> Client::forget_footprints(std::string server) {
   const std::string target = "/api/v1/footprints/forget";
-  return post(server.empty() ? target : target + "?server=" + server);
+  return post(server.empty() ? target : target + "?server=" + escaped(server));
 }
 Task<Result<std::unique_ptr<LeaseStream>>> Client::lease(http::Request request) {
   request.target = "/api/v1/leases";

@@ -52,11 +52,13 @@ class LeaseStream {
 /// Speaks to the Berth that owns a state directory, over its control socket.
 ///
 /// Replies are returned as the JSON text that was sent, for programs; replies.h reads them.
-/// Errors: not_running with the next step if no Berth answers there; else what Berth says.
+/// Errors: not_running with the next step if no Berth answers there; deadline if one does not say
+///         in time what it can say at once; else what Berth says.
 /// Ownership: it must outlive its tasks.
 class Client {
  public:
-  Client(Executor executor, std::string state_dir);
+  /// `answer_limit`: for what Berth answers at once, however much it has to do.
+  Client(Executor executor, std::string state_dir, Duration answer_limit = 30s);
 
   [[nodiscard]] const Executor& executor() const { return executor_; }
   [[nodiscard]] const std::string& state_dir() const { return state_dir_; }
@@ -96,15 +98,19 @@ class Client {
   Task<Result<std::string>> ask(http::Request request);
 
  private:
+  /// The same within the limit.
+  Task<Result<std::string>> ask_at_once(std::string method, std::string target);
   Task<Result<std::string>> get(std::string target);
   Task<Result<std::string>> post(std::string target);
   /// Opens a stream. Errors: also what the reply says if its status is not 200.
   Task<Result<std::unique_ptr<http::Call>>> open_stream(http::Request request);
   Task<Result<std::unique_ptr<LeaseStream>>> claim(http::Request request);
   Error explained(Error error) const;
+  [[nodiscard]] http::Endpoint door() const;
 
   Executor executor_;
   std::string state_dir_;
+  Duration answer_limit_;
 };
 
 }  // namespace berth::client

@@ -182,6 +182,27 @@ TEST_F(ClientTest, WhatBerthRefusesIsAnErrorWithItsWords) {
   EXPECT_EQ(started.error(), (Error{ErrorCode::not_found, "there is no server \"x\""}));
 }
 
+Task<void> wait_until_the_client_leaves(http::Exchange* exchange) {
+  co_await exchange->client_gone().wait();
+}
+
+TEST_F(ClientTest, ABerthThatDoesNotAnswerIsNotWaitedForForEver) {
+  behave_ = wait_until_the_client_leaves;
+  serve();
+  Client client(loop_.executor(), folder_, /*answer_limit=*/50ms);
+  const auto status = run_on(loop_, client.status());
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::deadline);
+  EXPECT_THAT(status.error().message, AllOf(HasSubstr(folder_), HasSubstr("alive.lock")));
+}
+
+TEST_F(ClientTest, ANameCannotLeaveItsPlaceInAQuestion) {
+  serve();
+  Client client(loop_.executor(), folder_);
+  ASSERT_TRUE(run_on(loop_, client.forget_footprints("a b&c")));
+  EXPECT_EQ(asked_, "POST /api/v1/footprints/forget?server=a%20b%26c");
+}
+
 Task<std::string> read_all_records(Client* client) {
   auto stream = co_await client->events(3);
   std::string text;
