@@ -14,12 +14,12 @@ namespace {
 
 using core::PlanComponent;
 using core::PlanQuestion;
-using plan::Options;
-using plan::Rounding;
 using plan::comparison;
 using plan::gigabytes;
+using plan::Options;
 using plan::read_components;
 using plan::read_machine;
+using plan::Rounding;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
@@ -102,6 +102,19 @@ TEST(PlanOptions, ForeignUseBelongsToThePoolThatItNames) {
   const auto pools = read_machine(options).value();
   EXPECT_EQ(pools.at(0).foreign, 1_GB);
   EXPECT_EQ(pools.at(1).foreign, 2_GB);
+}
+
+TEST(PlanOptions, ForeignUseMayBeSaidOfTheMachineAtHand) {
+  const auto at_hand = []() -> Result<core::PlanQuestion> {
+    return core::PlanQuestion{.pools = read_machine(machine()).value(), .components = {}};
+  };
+  Options options{.prefix = "--"};
+  options.foreign = {"vram=1GB"};
+  EXPECT_EQ(plan::question_of(options, at_hand)->pools.at(0).foreign, 1_GB);
+  options.components = {"X:vram=5GB"};
+  EXPECT_EQ(plan::question_of(options, at_hand)->pools.at(0).foreign, 1_GB);
+  options.foreign = {"disk=1GB"};
+  EXPECT_THAT(plan::question_of(options, at_hand).error().message, HasSubstr("vram=1GB"));
 }
 
 TEST(PlanOptions, WhatIsWrongIsSaidWithTheOptionAndWhatToWrite) {

@@ -311,6 +311,14 @@ Status take_foreign(const Given& given, std::vector<PlanPool>& pools) {
   return {};
 }
 
+Status take_all_foreign(const Options& options, std::vector<PlanPool>& pools) {
+  for (const std::string& text : options.foreign) {
+    const Status taken = take_foreign({options.prefix, "foreign", text}, pools);
+    if (!taken) return taken;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::vector<PlanPool>> read_machine(const Options& options) {
@@ -334,10 +342,8 @@ Result<std::vector<PlanPool>> read_machine(const Options& options) {
     if (!amount) return fail(amount.error());
     pools.back().capacity = *amount;
   }
-  for (const std::string& text : options.foreign) {
-    const Status taken = take_foreign({options.prefix, "foreign", text}, pools);
-    if (!taken) return fail(taken.error());
-  }
+  const Status taken = take_all_foreign(options, pools);
+  if (!taken) return fail(taken.error());
   return pools;
 }
 
@@ -371,9 +377,25 @@ Result<std::vector<PlanComponent>> read_components(const Options& options,
   return components;
 }
 
+namespace {
+
+/// With what the options say of other programs.
+Result<core::PlanQuestion> question_at_hand(
+    const Options& options, const std::function<Result<core::PlanQuestion>()>& at_hand) {
+  auto question = at_hand();
+  if (!question) return question;
+  const Status taken = take_all_foreign(options, question->pools);
+  if (!taken) return fail(taken.error());
+  return question;
+}
+
+}  // namespace
+
 Result<core::PlanQuestion> question_of(const Options& options,
                                        const std::function<Result<core::PlanQuestion>()>& at_hand) {
-  if (!options.has_machine() && !options.has_components()) return at_hand();
+  if (!options.has_machine() && !options.has_components()) {
+    return question_at_hand(options, at_hand);
+  }
   if (!options.has_components()) {
     return fail(ErrorCode::bad_request,
                 fmt::format("plan what? Name what shall be there together, for example {0}llm "
@@ -387,7 +409,7 @@ Result<core::PlanQuestion> question_of(const Options& options,
     if (!pools) return fail(pools.error());
     question.pools = std::move(*pools);
   } else {
-    auto machine = at_hand();
+    auto machine = question_at_hand(options, at_hand);
     if (!machine) return machine;
     question.pools = std::move(machine->pools);
   }
