@@ -43,9 +43,39 @@ void find_state(const Node::Table& root, const Environment& environment, Reading
   }
 }
 
+/// Source: unix(7), sun_path with its closing 0. Units: bytes.
+constexpr std::size_t kSocketPathMax = 107;
+
+/// The longest path of a socket in the state directory, without the directory's own.
+std::string longest_socket(const Config& config) {
+  std::string longest = "/control.sock";
+  for (const ServerOptions& server : config.servers) {
+    if (!std::holds_alternative<LlamaOptions>(server.kind)) continue;
+    std::string own = fmt::format("/run/{}.sock", server.name);
+    if (own.size() > longest.size()) longest = std::move(own);
+  }
+  return longest;
+}
+
+void check_sockets(const Node::Table& root, const Environment& environment, Reading& reading) {
+  const std::string& state = reading.config.state_dir;
+  const std::string longest = longest_socket(reading.config);
+  if (state.size() + longest.size() <= kSocketPathMax) return;
+  const Entry* entry = find(root, "state");
+  const bool is_written = entry != nullptr && !environment.state;
+  reading.problems.add(
+      is_written ? entry->node.at : Position{},
+      fmt::format("the state directory {} is too long: {} in it would be the path of a socket, "
+                  "which may have {} bytes; {}",
+                  state, longest.substr(1), kSocketPathMax,
+                  environment.state ? "set the variable BERTH_STATE to a shorter one"
+                                    : "write for example state = \"/var/lib/berth\""));
+}
+
 void read_root(const Node::Table& root, const Environment& environment, Reading& reading) {
   read_section({"the file", {}, root}, root_keys(reading), reading.problems);
   find_state(root, environment, reading);
+  check_sockets(root, environment, reading);
   const Entry* servers = find(root, "server");
   const auto* table = servers == nullptr ? nullptr : servers->node.as<Node::Table>();
   if (table != nullptr) resolve_fallbacks(*table, reading);

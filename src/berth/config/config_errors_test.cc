@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Golden: what a person reads who made a mistake in the configuration.
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <algorithm>
 #include <string>
@@ -108,6 +108,29 @@ TEST(ConfigErrors, AskForWhatIsMissing) {
   EXPECT_EQ(said("state = \"~/berth\"\n" + kPool + kChat, Environment{}),
             "f.toml:1:9: state is \"~/berth\", but the variable HOME is not set; write the path in "
             "full");
+}
+
+TEST(ConfigErrors, SayThatAStateDirectoryIsTooLongForItsSockets) {
+  const std::string image =
+      "[server.an_image_server_with_a_long_name]\nkind = \"sd-server\"\n"
+      "model = \"sd15.safetensors\"\n";
+  const auto in_state = [](std::size_t bytes) { return "/" + std::string(bytes - 1, 's'); };
+  const auto of_file = [&](std::size_t bytes, const std::string& servers) {
+    return said("state = \"" + in_state(bytes) + "\"\n" + kPool + servers);
+  };
+  EXPECT_EQ(of_file(94, kChat + image), "") << "an sd-server has no socket there";
+  EXPECT_EQ(of_file(95, kChat),
+            "f.toml:1:9: the state directory " + in_state(95) +
+                " is too long: control.sock in it would be the path of a socket, which may have "
+                "107 bytes; write for example state = \"/var/lib/berth\"");
+  const std::string long_name =
+      "[server.a_server_with_a_longer_name]\nkind = \"llama-server\"\n"
+      "model = \"chat.gguf\"\n";
+  EXPECT_EQ(of_file(70, long_name), "");
+  EXPECT_THAT(of_file(71, long_name), testing::HasSubstr("run/a_server_with_a_longer_name.sock"));
+  EXPECT_THAT(said(kPool + kChat, {.home = "/h", .state = in_state(95)}),
+              testing::AllOf(testing::StartsWith("f.toml:1:1: "),
+                             testing::HasSubstr("set the variable BERTH_STATE to a shorter one")));
 }
 
 TEST(ConfigErrors, SayWhatAnAddressIs) {
