@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <boost/json.hpp>
 
+#include "berth/base/plain_text.h"
 #include "berth/http/server.h"
 
 namespace berth::gateway {
@@ -34,7 +35,7 @@ std::string late_error_event(ErrorForm form, const std::string& body) {
   boost::system::error_code broken;
   const boost::json::value value = boost::json::parse(body, broken);
   if (broken || !value.is_object()) {
-    const std::string quoted = body.substr(0, kQuotedMax);
+    const std::string quoted = plain_text(body, kQuotedMax);
     return error_event(
         form, {ErrorCode::upstream, fmt::format("the server answered with an error: {}", quoted)});
   }

@@ -234,7 +234,8 @@ Task<Outcome> run_job(Call call, RunningPtr running, std::optional<Duration> pro
     // No byte was sent, so the server works for nobody.
     co_await end_job(running, core::JobEnd::failed);
     outcome.is_answered = false;
-    outcome.error = gone_error(name, opened.error());
+    // In words of our own: where it listens is Berth's matter.
+    outcome.error = gone_error(name, {opened.error().code, "it takes no connection"});
     outcome.was_sent = false;
     outcome.server_died = co_await died_under(running, opened.error().code);
     co_return outcome;

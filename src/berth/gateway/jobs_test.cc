@@ -12,6 +12,7 @@ using testing::AllOf;
 using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::StartsWith;
 
 class JobsTest : public testing::Test {
@@ -332,6 +333,8 @@ TEST_F(JobsTest, AServerThatNobodyHearsOfIsAnsweredFor) {
   world_.host.fake_adapter(kChat).where = http::Endpoint::unix_socket(world_.folder + "/nobody");
   const http::Response reply = world_.post(world_.main(), "/v1/chat/completions", "{}");
   EXPECT_EQ(reply.status, 502);
+  EXPECT_THAT(reply.body, HasSubstr("takes no connection"));
+  EXPECT_THAT(reply.body, Not(HasSubstr("/nobody"))) << "where it listens is Berth's matter";
   EXPECT_EQ(job().how, core::JobEnd::failed);
 }
 

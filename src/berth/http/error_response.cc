@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
 #include <utility>
 
 #include <boost/json.hpp>
 
+#include "berth/base/plain_text.h"
 #include "berth/http/server.h"
 
 namespace berth::http {
 namespace {
+
+/// Room for what Berth says, and for what it repeats of a client's text. Units: bytes.
+constexpr std::size_t kMessageMax = 4096;
+
+std::string shown_of(const std::string& message) {
+  return message.size() <= kMessageMax ? message : plain_text(message, kMessageMax) + "...";
+}
 
 std::string body_of(const Error& error, std::string_view message) {
   boost::json::object details;
@@ -34,15 +41,11 @@ Response error_response(const Error& error, std::optional<std::int64_t> retry_af
   if (retry_after_seconds) {
     response.headers.set("Retry-After", std::to_string(*retry_after_seconds));
   }
-  response.body = body_of(error, error.message);
+  const std::string shown = shown_of(error.message);
+  response.body = body_of(error, shown);
   boost::system::error_code broken;
   boost::json::parse(response.body, broken);
-  if (!broken) return response;
-  std::string plain = error.message;  // it repeats what a client sent, which is no UTF-8
-  std::replace_if(
-      plain.begin(), plain.end(), [](char sign) { return static_cast<unsigned char>(sign) > 127; },
-      '?');
-  response.body = body_of(error, plain);
+  if (broken) response.body = body_of(error, plain_text(shown));
   return response;
 }
 

@@ -70,7 +70,8 @@ Status make_room(const ListenOptions& options) {
     case Occupant::live_server:
       return taken(options, "another program listens on " + path);
     case Occupant::other_file:
-      return taken(options, path + " exists and is no socket");
+      return fail(ErrorCode::port_taken,
+                  path + " exists and is no socket; move it away, then try again");
   }
   return {};
 }

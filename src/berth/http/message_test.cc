@@ -87,6 +87,19 @@ TEST(ErrorResponse, IsTheEnvelopeOfOpenAi) {
       R"({"error":{"code":"queue_full","message":"3 \"jobs\" wait","type":"unavailable_error"}})");
 }
 
+TEST(ErrorResponse, IsJsonAlsoIfItRepeatsWhatIsNoUtf8) {
+  const Response response = error_response({ErrorCode::not_found, "no \"\xff\" near \u00e4"});
+  EXPECT_EQ(response.body,
+            "{\"error\":{\"code\":\"not_found\",\"message\":\"no \\\"?\\\" near \u00e4\","
+            "\"type\":\"invalid_request_error\"}}");
+}
+
+TEST(ErrorResponse, DoesNotRepeatALongTextOfAClient) {
+  const Response response = error_response({ErrorCode::not_found, std::string(1 << 20, 'x')});
+  EXPECT_LT(response.body.size(), 5000U);
+  EXPECT_NE(response.body.find("xxx...\","), std::string::npos);
+}
+
 TEST(ErrorResponse, SortsErrorsIntoThreeTypes) {
   EXPECT_EQ(error_type(ErrorCode::bad_request), "invalid_request_error");
   EXPECT_EQ(error_type(ErrorCode::does_not_fit), "invalid_request_error");

@@ -87,9 +87,11 @@ Status check_request(Message& request) {
   const bool is_ascii = std::all_of(request.target.begin(), request.target.end(),
                                     [](char c) { return static_cast<unsigned char>(c) < 0x80; });
   if (!is_ascii) return refused("the request's target has a character that must be escaped");
-  const std::size_t hosts = request.headers.count("Host");
-  if (hosts > 1) return refused("Host is given twice");
-  if (hosts == 0 && !request.is_http_1_0) return refused("Host is missing");
+  for (const std::string_view once : {"Host", "Content-Type"}) {
+    if (request.headers.count(once) > 1) return refused(std::string(once) + " is given twice");
+  }
+  const bool is_addressed = request.headers.count("Host") == 1 || request.is_http_1_0;
+  if (!is_addressed) return refused("Host is missing");
   if (!equal_ignoring_case(request.headers.get("Expect").value_or("100-continue"),
                            "100-continue")) {
     return refused("the only Expect that is understood is 100-continue");

@@ -77,6 +77,7 @@ TEST(RequestHead, IsRefusedWhenTwoParsersCouldReadItInTwoWays) {
       post("X-A: b\0c\r\n"s),
       post("X-A: b\x7f\r\n"),
       post("Host: c\r\n"),
+      post("Content-Type: application/json\r\nContent-Type: text/plain\r\n"),
       post("Expect: 200-ok\r\n"),
       "POST /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
       "GET /a HTTP/1.1\r\n\r\n",
