@@ -44,6 +44,13 @@ CLI::App* add(CLI::App& app, const char* name, const char* what, Arguments& argu
   return command;
 }
 
+/// A name that a script left empty means no server, least of all every one.
+const CLI::Validator kNamed(
+    [](std::string& text) {
+      return text.empty() ? std::string("the name is empty; `berth status` shows the servers") : "";
+    },
+    "");
+
 void add_daemon_commands(CLI::App& app, Arguments& arguments) {
   CLI::App* up_command = add(app, "up", "Run Berth in the foreground", arguments,
                              [&] { return up(arguments.common, arguments.up); });
@@ -68,7 +75,7 @@ void add_server_commands(CLI::App& app, Arguments& arguments) {
     CLI::App* added = add(app, name, what, arguments, [&arguments, command] {
       return command(arguments.common, arguments.server);
     });
-    added->add_option("server", arguments.server, "Name of a server")->required();
+    added->add_option("server", arguments.server, "Name of a server")->required()->check(kNamed);
     return added;
   };
   with_name("start", "Start a server and keep it", start);
@@ -203,7 +210,7 @@ void add_hold(CLI::App& app, Arguments& arguments) {
   HoldOptions& options = arguments.hold;
   CLI::App* command = add(app, "hold", "Run a command while servers stay and rivals wait",
                           arguments, [&] { return hold(arguments.common, options); });
-  command->add_option("server", options.servers, "Names of servers")->required();
+  command->add_option("server", options.servers, "Names of servers")->required()->check(kNamed);
   command->add_flag("--exclusive", options.exclusive, "Every other server that may leave is out");
   add_limit(command, options.max, options.name, "none");
 }
@@ -217,7 +224,7 @@ void add_models(CLI::App& app, Arguments& arguments) {
   CLI::App* seen =
       add(*models, "footprint", "Show what servers were measured to take", arguments,
           [&] { return footprints(arguments.common, arguments.server, arguments.forget); });
-  seen->add_option("server", arguments.server, "Only this one");
+  seen->add_option("server", arguments.server, "Only this one")->check(kNamed);
   seen->add_flag("--forget", arguments.forget, "Believe it no more; it is measured anew");
   models->callback([&arguments, models] {  // CLI11 calls it behind that of `show`
     if (models->get_subcommands().empty()) {

@@ -8,6 +8,7 @@ SHOW_HELP = r"; see `berth --help`"
 AMOUNT = (r" is not an amount of memory; write for example 8GB \(10\^9\), 8GiB \(2\^30\), 512MiB "
           r"or a number of bytes")
 NO_JSON = r"the body is not valid JSON \({}\); send a JSON object"
+NAMELESS = "server: the name is empty; `berth status` shows the servers" + SHOW_HELP
 LIMIT = r" is not a number from 0 to 10000"
 TWICE = r'the body names "{}" twice in one object; name it once'
 ENDLESS = r'the body has a number at "{}" that is larger than 1\.8e308; send a smaller one'
@@ -138,6 +139,9 @@ COMMANDS = [
     (["status", "--nonsense"], 64,
      "The following argument was not expected: --nonsense" + SHOW_HELP),
     (["start"], 64, "server is required" + SHOW_HELP),
+    (["start", ""], 64, NAMELESS),
+    (["hold", "chat", "", "--", "true"], 64, NAMELESS),
+    (["models", "footprint", "--forget", ""], 64, NAMELESS),
     (["logs", "chat", "-n", "-1"], 64, "--number: Value -1 not in range 0 to 10000" + SHOW_HELP),
     (["logs", "-rf"], 64, "server is required" + SHOW_HELP),
     (["lease", "run", "--ram", "5XB", "--", "true"], 64, r'"ram": "5XB"' + AMOUNT),
