@@ -58,6 +58,7 @@ def journal_records():
     rows = [(at, {"kind": "step", "name": name, "server": dict(STEPS)[name], "text": texts.get(name, "")})
             for name, at in STEP_MS.items() if at is not None]
     rows.append((TURN_OVER_MS, {"kind": "step", "name": "gate_closed", "server": IMAGE}))
+    rows.append((1500.6, {"kind": "step", "name": "job_done", "server": LLM}))
     for job, (at, server) in enumerate(((-9000, LLM), (-3000, LLM), (-1000, LLM), (1, IMAGE), (1700, LLM), (5600, LLM))):
         rows.append((at, {"kind": "event", "name": "job_arrived", "server": server, "job": job + 1}))
     rows += [

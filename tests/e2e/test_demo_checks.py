@@ -35,7 +35,7 @@ class Checks(unittest.TestCase):
             self.assertIn(word, claim)
 
     def step(self, name):
-        return next(r for r in self.records if r["kind"] == "step" and r["name"] == name and r["t_ns"] > ns(0))
+        return self.told.cycle.step_record(name)
 
     def decision(self, name, server):
         return journal.first(self.records, "decision", name, server)
@@ -128,8 +128,8 @@ class Checks(unittest.TestCase):
         self.told.picture.body = b'{"error": {"message": "no"}}'
         self.assert_fails("sound PNG")
 
-    def test_a_picture_that_is_held_back_until_the_image_server_is_gone(self):
-        self.told.picture.ended_ns = ns(4081)
+    def test_a_picture_that_is_held_back_until_the_llm_is_back(self):
+        self.told.picture.ended_ns = ns(4901)
         self.assert_fails("picture was answered before")
 
     def test_room_that_was_not_there(self):
