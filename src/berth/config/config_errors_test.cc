@@ -118,8 +118,8 @@ TEST(ConfigErrors, SayThatAStateDirectoryIsTooLongForItsSockets) {
   const auto of_file = [&](std::size_t bytes, const std::string& servers) {
     return said("state = \"" + in_state(bytes) + "\"\n" + kPool + servers);
   };
-  EXPECT_EQ(of_file(94, kChat + image), "") << "an sd-server has no socket there";
-  EXPECT_EQ(of_file(95, kChat),
+  EXPECT_EQ(of_file(94, image), "") << "an sd-server has no socket there";
+  EXPECT_EQ(of_file(95, image),
             "f.toml:1:9: the state directory " + in_state(95) +
                 " is too long: control.sock in it would be the path of a socket, which may have "
                 "107 bytes; write for example state = \"/var/lib/berth\"");
