@@ -107,6 +107,7 @@ class Stream(threading.Thread):
 
     def leave(self):
         """The client goes away."""
+        wait_for("it has asked", lambda: self.sock)  # Berth may know of it before its own thread
         self.sock.shutdown(socket.SHUT_RDWR)
 
     def leave_if_there(self):
@@ -272,6 +273,18 @@ class Berth:
     def picture_later(self, **options):
         """Asks for a picture in a thread; .result is its reply."""
         return Later(lambda: self.picture(**options))
+
+    def drawing(self):
+        """A picture that is drawn; where a step takes seconds it ends by end_drawing()."""
+        picture = Stream(self.port(), "/v1/images/generations",
+                         {"model": "image", "prompt": "a harbour at dawn", "size": "64x64"})
+        wait_for("it is drawn", lambda: self.server("image")["running"] == 1)
+        return picture
+
+    def end_drawing(self, picture):
+        """Its client leaves, and its server dies: nothing else ends what is drawn."""
+        picture.leave()
+        os.kill(self.server("image")["pid"], signal.SIGKILL)
 
     # ---- what happened ----
 

@@ -6,7 +6,7 @@ import sys
 import unittest
 
 from fast_world import SLACK, fast_config
-from harness import HERE, E2eTest
+from harness import HERE, E2eTest, wait_for
 
 sys.path.insert(0, str(HERE.parents[1] / "scripts"))
 import fetch_checkers  # noqa: E402
@@ -52,22 +52,22 @@ class Metrics(E2eTest):
                 self.assertTrue(name.endswith(UNITS), f"{name} names no unit")
 
     def test_a_cycle_is_told_in_numbers_that_agree_with_status(self):
-        berth = self.world(step_ms=40, llm_extra=SLACK)
+        berth = self.world(step_ms=3000, llm_extra=SLACK)  # a picture takes a minute
         berth.wait_state("chat", "ready")
-        picture = berth.picture_later()
-        berth.wait_step("dispatched")
+        picture = berth.drawing()
         during = self.families(berth)
         self.assertEqual(1, self.value(during, "berth_server_displaced", server="chat"))
         self.assertEqual(1, self.value(during, "berth_server_state", server="chat", state="absent"))
         self.assertEqual(1, self.value(during, "berth_server_jobs", server="image", state="running"))
-        self.assertEqual(200, picture.get().status)
+        berth.end_drawing(picture)
         berth.wait_step("row_cleared")
         self.assertEqual(200, berth.chat("Hi").status)
+        wait_for("the chat is over", lambda: berth.server("chat")["running"] == 0)
         after, status = self.families(berth), berth.status()
         self.assertEqual(0, self.value(after, "berth_server_displaced", server="chat"))
         self.assertEqual(1, self.value(after, "berth_server_displacements_total", server="chat"))
         self.assertEqual(2, self.value(after, "berth_server_starts_total", server="chat"))
-        self.assertEqual(1, self.value(after, "berth_jobs_total", server="image", how="done"))
+        self.assertEqual(1, self.value(after, "berth_jobs_total", server="chat", how="done"))
         self.assertEqual(1, self.value(after, "berth_job_wait_seconds_count", server="image"))
         self.assertGreater(self.value(after, "berth_job_wait_seconds_sum", server="image"), 0)
         self.assertEqual(1, self.value(after, "berth_decisions_total", decision="offload"))

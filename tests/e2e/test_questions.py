@@ -8,6 +8,8 @@ import unittest
 from fast_world import SLACK, fast_config
 from harness import E2eTest, cmdline
 
+SLOW_STEP_MS = 3000  # a picture takes a minute
+
 
 class Questions(E2eTest):
     def world(self, **options):
@@ -43,17 +45,16 @@ class Questions(E2eTest):
         self.assertEqual(0, berth.steps().count("job_arrived"))
 
     def test_starting_the_llm_would_leave_too(self):
-        berth = self.world(llm_arguments=("--standin-faults", "slow_load=3"))
+        berth = self.world(llm_arguments=("--standin-faults", "slow_load=60"))
         berth.wait_state("chat", "starting")
         self.assertEqual(["chat"], self.would(berth)["victims"])
         self.assertIsNone(self.saved(berth))
 
     def test_displaced_the_llm_has_left_and_its_command_line_is_kept(self):
-        berth = self.world(step_ms=100, llm_extra=SLACK)
+        berth = self.world(step_ms=SLOW_STEP_MS, llm_extra=SLACK)
         pid = berth.wait_state("chat", "ready")["pid"]
         argv = [word.decode() for word in cmdline(pid).split(b"\0")[:-1]]
-        picture = berth.picture_later()
-        berth.wait_step("dispatched")
+        picture = berth.drawing()
         self.assertFalse(self.would(berth)["would_need_offload"])
         saved = self.saved(berth)
         self.assertEqual(argv[1:], saved["config"]["argv"][1:])
@@ -64,22 +65,22 @@ class Questions(E2eTest):
         since = datetime.datetime.fromisoformat(saved["saved_at"].replace("Z", "+00:00"))
         age = datetime.datetime.now(datetime.timezone.utc) - since
         self.assertLess(abs(age.total_seconds()), 60)
-        self.assertEqual(200, picture.get().status)
+        berth.end_drawing(picture)
         berth.wait_step("row_cleared")
         self.assertIsNone(self.saved(berth), "it is back")
 
     def test_displaced_and_cleared_the_state_is_kept_for_a_request(self):
-        berth = self.world(step_ms=100, llm_extra=SLACK)
+        berth = self.world(step_ms=SLOW_STEP_MS, llm_extra=SLACK)
         berth.wait_state("chat", "ready")
-        picture = berth.picture_later()
-        berth.wait_step("dispatched")
+        picture = berth.drawing()
         self.assertEqual(200, berth.api("POST", "/api/v1/servers/chat/clear-saved-state").status)
         self.assertEqual("on_request", self.saved(berth)["after"])
-        self.assertEqual(200, picture.get().status)
+        self.assertTrue(picture.is_alive(), "it is drawn on")
 
     def test_failed_the_llm_does_not_run(self):
-        berth = self.world(llm_arguments=("--standin-faults", "die_start"))
-        berth.wait_state("chat", "failed")
+        # On demand: nobody tries it again meanwhile, as would be done for one that is wanted on.
+        berth = self.world(llm_arguments=("--standin-faults", "die_start"), wanted="on_demand")
+        self.assertEqual(503, berth.chat("Hi").status)
         self.assert_quiet(berth)
 
     def test_off_the_llm_does_not_run(self):

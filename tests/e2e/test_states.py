@@ -8,6 +8,9 @@ from pathlib import Path
 
 from harness import E2eTest, Stream, real_llama, wait_for
 
+SLOW_STEP_MS = 3000  # a picture takes a minute
+ONE_STEP = 'x<sd_cpp_extra_args>{"sample_params":{"sample_steps":1}}</sd_cpp_extra_args>'
+
 
 def moves(berth, server=None):
     return [(r["server"], r["rung"]) for r in berth.journal()
@@ -34,12 +37,13 @@ class EachNamedState(E2eTest):
         self.assertEqual([("image", "resident")], moves(berth))
 
     def test_a_user_stop_while_displaced_is_honoured(self):
-        berth = self.berth(step_ms=100).up()
+        berth = self.berth(step_ms=SLOW_STEP_MS).up()
         berth.wait_state("chat", "ready")
-        picture = berth.picture_later()
-        berth.wait_step("dispatched")
+        picture = berth.drawing()
         berth.cli("stop", "chat")
-        self.assertEqual(200, picture.get().status)
+        self.assertTrue(picture.is_alive(), "it is drawn on")
+        berth.end_drawing(picture)
+        berth.wait_step("job_done")
         berth.down()
         self.assertEqual(1, berth.starts("chat")[-1], "it was started once")
         row = berth.rows()["chat"]
@@ -94,12 +98,13 @@ exec "{real_llama()[0]}" "$@"
         self.assertLess(done["n"], stopping["n"])
 
     def test_an_llm_that_is_displaced_already_is_not_displaced_again(self):
-        berth = self.berth(step_ms=60).up()
+        berth = self.berth(step_ms=SLOW_STEP_MS).up()
         berth.wait_state("chat", "ready")
-        first = berth.picture_later()
-        berth.wait_step("newcomer_ready")
-        second = berth.picture_later()
-        self.assertEqual([200, 200], [first.get().status, second.get().status])
+        first = berth.drawing()
+        second = berth.picture_later(prompt=ONE_STEP)
+        wait_for("the second waits", lambda: berth.server("image")["waiting"] == 1)
+        berth.end_drawing(first)
+        self.assertEqual(200, second.get().status)
         berth.wait_step("row_cleared")
         self.assertEqual(1, berth.steps().count("victim_gone"), "one offload for both")
 
@@ -110,7 +115,8 @@ class PicturesThatGoWrong(E2eTest):
         self.assertEqual(200, berth.chat("Hi").status)
         server = berth.server("chat")
         self.assertFalse(server["displaced"])
-        self.assertEqual(0, sum(s["running"] + s["waiting"] for s in berth.status()["servers"]))
+        wait_for("nothing is left", lambda: not any(
+            s["running"] + s["waiting"] for s in berth.status()["servers"]))
 
     def test_a_picture_that_fails_is_an_answer_and_the_llm_serves_again(self):
         berth = self.berth(faults="fail_image").up()
@@ -151,12 +157,9 @@ class PicturesThatGoWrong(E2eTest):
         self.assertNotIn("victim_stopping", berth.steps())
 
     def test_a_client_that_leaves_a_running_picture_does_not_keep_the_llm_away(self):
-        berth = self.berth(step_ms=100).up()
+        berth = self.berth(step_ms=500).up()  # a picture takes 10 s, and nobody can stop it
         berth.wait_state("chat", "ready")
-        picture = Stream(berth.port(), "/v1/images/generations",
-                         {"model": "image", "prompt": "x", "size": "64x64"})
-        berth.wait_step("dispatched")
-        picture.leave()
+        berth.drawing().leave()
         self.serves_again(berth)
         ended = [r for r in berth.journal() if r["name"] == "job_ended"]
         self.assertEqual("cancelled", ended[0]["how"])
@@ -168,8 +171,8 @@ class PicturesThatGoWrong(E2eTest):
         self.assertTrue(stream.begun.wait(30))
         stream.leave()
         wait_for("the slot is free", lambda: berth.server("chat")["running"] == 0, 20)
-        log = berth.cli("logs", "chat").stdout
-        self.assertIn("stop processing", log, "the server itself said so")
+        wait_for("the server itself says so",
+                 lambda: "stop processing" in berth.cli("logs", "chat").stdout)
         self.assertEqual(200, berth.chat("Hi").status)
 
 
