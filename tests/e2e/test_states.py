@@ -143,7 +143,7 @@ class PicturesThatGoWrong(E2eTest):
     def test_a_client_that_leaves_while_the_llm_drains_leaves_everything_as_it_was(self):
         berth = self.berth().up()
         pid = berth.wait_state("chat", "ready")["pid"]
-        stream = berth.stream("Tell a long story.", max_tokens=300)
+        stream = berth.stream("Tell a long story.", max_tokens=800)
         self.assertTrue(stream.begun.wait(30))
         picture = Stream(berth.port(), "/v1/images/generations",
                          {"model": "image", "prompt": "x", "size": "64x64"})

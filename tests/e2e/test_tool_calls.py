@@ -9,7 +9,7 @@ from harness import E2eTest
 class ToolCalls(E2eTest):
     def caller(self, berth):
         """A reply that runs, and the number of its job."""
-        stream = berth.stream("Tell me a long story.", max_tokens=400)
+        stream = berth.stream("Tell me a long story.", max_tokens=1500)
         stream.begun.wait(60)
         self.assertEqual(200, stream.status)
         return stream, stream.headers["X-Berth-Job"]
