@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingUnixStreamServer
 
-from harness import BIN, E2eTest, Later
+from harness import BIN, E2eTest, wait_for
 
 WIDTH = 80
 ESCAPE = "\x1b"
@@ -62,24 +62,32 @@ class Terminal:
             arguments, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
             env={**os.environ, "TERM": "xterm-256color", **(environment or {})})
         os.close(slave)
+        self.shown = b""
+
+    def take(self):
+        """Takes what is shown within a second; returns whether more may come."""
+        if not select.select([self.master], [], [], 1)[0]:
+            return True
+        try:
+            piece = os.read(self.master, 65536)
+        except OSError:  # EIO: the last writer is gone
+            return False
+        self.shown += piece
+        return bool(piece)
+
+    def wait(self, words):
+        """Returns once they are shown, or nothing more will be."""
+        wait_for(f"{words!r} on the terminal",
+                 lambda: words.encode() in self.shown or not self.take())
 
     def read(self, deadline=60):
-        shown = b""
         end = time.monotonic() + deadline
-        while time.monotonic() < end:
-            if not select.select([self.master], [], [], 1)[0]:
-                continue
-            try:
-                piece = os.read(self.master, 65536)
-            except OSError:  # EIO: the last writer is gone
-                break
-            if not piece:
-                break
-            shown += piece
+        while time.monotonic() < end and self.take():
+            pass
         os.close(self.master)
         if self.process.wait(10) != 0:
-            raise AssertionError(shown.decode())
-        return shown.decode()
+            raise AssertionError(self.shown.decode())
+        return self.shown.decode()
 
 
 class CliTest(E2eTest):
@@ -144,6 +152,7 @@ class Running(CliTest):
 
     def test_logs_shows_the_server_s_own_words(self):
         self.running.cli("start", "chat")
+        self.running.cli("stop", "chat")  # what runs may say more at any moment
         lines = self.running.cli("logs", "-n", "200", "chat").stdout.splitlines()
         self.assertTrue(any("model loaded" in line for line in lines), lines[-5:])
         self.assertEqual(lines[-2:],
@@ -225,7 +234,8 @@ class Running(CliTest):
                                   "descriptor\n"), (done.returncode, done.stderr))
 
     def test_image_shows_a_bar_that_grows_on_a_terminal_and_takes_it_away(self):
-        shown = self.terminal(self.running, "image", "--width", "64", "--height", "64",
+        berth = self.berth(step_ms=400, wanted="on_demand").up()
+        shown = self.terminal(berth, "image", "--width", "64", "--height", "64",
                               "--steps", "12", "-o", self.png, "a hill")
         bars = re.findall(r"\r(\[#*-*\] +(\d+)/(\d+) [^\r]*)", shown)
         steps = [int(step) for _, step, total in bars if total == "12"]
@@ -237,19 +247,22 @@ class Running(CliTest):
         check_png(Path(self.png).read_bytes())
 
     def test_chat_streams_the_answer(self):
-        command = [BIN / "berth", "--config", self.running.config_path, "chat", "--max-tokens",
-                   "40", "--temperature", "0", "Tell me a story about a boat."]
+        command = [BIN / "berth", "--config", self.running.config_path, "chat", "--temperature",
+                   "0", "--max-tokens"]
         self.running.cli("start", "chat")
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            pieces = []
-            while piece := os.read(process.stdout.fileno(), 65536):
-                pieces.append(piece)
-            self.assertEqual((0, b""), (process.wait(60), process.stderr.read()))
-        self.assertGreater(len(pieces), 5, "it came in few pieces")
-        said = b"".join(pieces).decode()
-        self.assertTrue(said.endswith("\n"))
+        done = subprocess.run([*command, "40", "Tell me a story about a boat."],
+                              capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.assertTrue(done.stdout.endswith("\n"))
         reply = self.running.chat("Tell me a story about a boat.", max_tokens=40)
-        self.assertEqual(reply.json()["choices"][0]["message"]["content"].strip(), said.strip())
+        self.assertEqual(reply.json()["choices"][0]["message"]["content"].strip(),
+                         done.stdout.strip())
+        with subprocess.Popen([*command, "1500", "Tell me a long story."],
+                              stdout=subprocess.PIPE) as process:
+            self.addCleanup(process.kill)
+            self.assertTrue(os.read(process.stdout.fileno(), 1))
+            self.assertEqual(1, self.running.server("chat")["running"], "the rest is to come")
+            process.kill()
 
     def test_chat_reads_its_prompt_from_standard_input(self):
         done = subprocess.run([BIN / "berth", "--config", self.running.config_path, "chat",
@@ -259,15 +272,15 @@ class Running(CliTest):
         self.assertTrue(done.stdout.strip())
 
     def test_chat_tells_a_waiting_person_why(self):
-        self.running.cli("start", "chat")
-        slow = Later(lambda: self.running.picture(size="64x64", prompt="a hill "
-                     '<sd_cpp_extra_args>{"sample_params":{"sample_steps":300}}'
-                     "</sd_cpp_extra_args>"))
-        self.running.wait_step("victim_gone")
-        shown = self.terminal(self.running, "chat", "--max-tokens", "4", "Hi")
-        self.assertIn("berth: chat is displaced by image; your request waits and will be answered",
-                      shown)
-        self.assertEqual(200, slow.get().status)
+        berth = self.berth(step_ms=3000).up()  # a picture takes a minute
+        berth.wait_state("chat", "ready")
+        picture = berth.drawing()
+        words = "berth: chat is displaced by image; your request waits and will be answered"
+        terminal = Terminal([BIN / "berth", "--config", berth.config_path, "chat", "--max-tokens",
+                             "4", "Hi"])
+        terminal.wait(words)
+        berth.end_drawing(picture)
+        self.assertIn(words, terminal.read())
 
 
 class EndlessTalk(BaseHTTPRequestHandler):
