@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import unittest
 from pathlib import Path
 
@@ -43,22 +44,23 @@ class AfterBerthWasKilled(KeeperTest):
     def test_its_server_is_stopped_when_no_berth_comes_back_within_orphan_timeout(self):
         berth = self.fast(policy='orphan_timeout = "1s"')
         pid = self.ready(berth)
+        killed_at = time.monotonic()
         kill_berth(berth)
-        self.assertTrue(lives(pid))
-        wait_for("the keeper stops its server", lambda: not lives(pid), 10)
-        wait_for("the keeper ends", lambda: not berth.processes(), 10)
+        wait_for("the keeper stops its server", lambda: not lives(pid))
+        self.assertGreaterEqual(time.monotonic() - killed_at, 1, "not before its time")
+        wait_for("the keeper ends", lambda: not berth.processes())
         self.assertEqual(0, json.loads((place(berth, "chat") / "exit").read_text()).get("code"),
                          "it was asked to end, not killed")
 
     def test_its_server_stays_when_a_berth_comes_back_within_orphan_timeout(self):
-        berth = self.fast(policy='orphan_timeout = "1s"')
+        policy = 'orphan_timeout = "10s"'  # a Berth comes up in less, also on a busy machine
+        berth, other = self.fast(policy=policy), self.fast(policy=policy)
+        orphan = self.ready(other)
         pid = self.ready(berth)
         kill_berth(berth)
+        kill_berth(other)  # its orphan's time passes later
         berth.up()
-        other = self.fast(policy='orphan_timeout = "1s"')  # an orphan whose time passes later
-        orphan = self.ready(other)
-        kill_berth(other)
-        wait_for("the later orphan is stopped", lambda: not lives(orphan), 10)
+        wait_for("the later orphan is stopped", lambda: not lives(orphan), 60)
         self.assertEqual(pid, berth.server("chat")["pid"])
         self.assertTrue(lives(pid))
 
@@ -239,12 +241,11 @@ class Status(KeeperTest):
             s := berth.server("chat"))["state"] == "starting" and (s["used_bytes"] or 0) > 1 << 20)
 
     def test_says_for_how_long_a_server_is_displaced(self):
-        berth = self.fast(faults="hang_image", image_extra='job_limit = "5s"')
+        berth = self.fast(faults="hang_image")
         self.ready(berth)
-        picture = berth.picture_later()
-        berth.wait_step("newcomer_ready", 2)
-        self.assertRegex(berth.cli("status").stdout, r"displaced by image for \d+(\.\d+)? m?s")
-        self.assertEqual(504, picture.get().status)
+        berth.drawing()
+        self.assertRegex(berth.cli("status").stdout,
+                         r"displaced by image for \d+(\.\d+)? (m?s|min)")
 
 
 if __name__ == "__main__":
