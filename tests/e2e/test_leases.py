@@ -205,6 +205,7 @@ class Leases(E2eTest):
         self.assertEqual("memory_not_released", refused.json()["error"]["code"])
         self.assertIn(f"memory-holder (pid {helper},", refused.json()["error"]["message"])
         os.kill(helper, signal.SIGKILL)
+        wait_for("it is off the books", lambda: berth.status()["pools"][0]["promised_bytes"] == 0)
         self.assertEqual(200, berth.picture().status)
 
     # ---- racing ----
