@@ -275,7 +275,7 @@ class Berth:
         return Later(lambda: self.picture(**options))
 
     def drawing(self):
-        """A picture that is drawn; where a step takes seconds it ends by end_drawing()."""
+        """A picture that is drawn; with SLOW_STEP_MS it ends by end_drawing()."""
         picture = Stream(self.port(), "/v1/images/generations",
                          {"model": "image", "prompt": "a harbour at dawn", "size": "64x64"})
         wait_for("it is drawn", lambda: self.server("image")["running"] == 1)
@@ -374,6 +374,8 @@ def cmdline(pid):
 
 
 MIB = 1 << 20
+SLOW_STEP_MS = 3000  # a picture takes a minute
+ONE_STEP = 'x<sd_cpp_extra_args>{"sample_params":{"sample_steps":1}}</sd_cpp_extra_args>'
 
 
 def config(capacity=600, llm=300, image=400, llm_extra="", image_extra="", policy="", faults="",

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingUnixStreamServer
 
-from harness import BIN, E2eTest, wait_for
+from harness import BIN, SLOW_STEP_MS, E2eTest, wait_for
 
 WIDTH = 80
 ESCAPE = "\x1b"
@@ -272,7 +272,7 @@ class Running(CliTest):
         self.assertTrue(done.stdout.strip())
 
     def test_chat_tells_a_waiting_person_why(self):
-        berth = self.berth(step_ms=3000).up()  # a picture takes a minute
+        berth = self.berth(step_ms=SLOW_STEP_MS).up()
         berth.wait_state("chat", "ready")
         picture = berth.drawing()
         words = "berth: chat is displaced by image; your request waits and will be answered"

@@ -2,7 +2,8 @@
 """Runs every command of docs/guide/*.md, in the order of each page, in the world that orchestration.md shows.
 
 A block marked `sh` is run by bash, line by line; a line that ends with other than 0 fails. Programs are stand-ins, ports
-are free ones; nothing else is replaced. A block marked `toml` must be a configuration, or a part that can be added to one.
+are free ones, and an endless reply is read for longer; nothing else is replaced. A block marked `toml` must be a
+configuration, or a part that can be added to one.
 """
 
 import os
@@ -11,11 +12,12 @@ import subprocess
 import tomllib
 import unittest
 
-from fast_world import LLAMA_STANDIN, free_port, real_model
+from fast_world import LLAMA_STANDIN, real_model
 from harness import BIN, HERE, E2eTest
 
 GUIDES = HERE.parents[1] / "docs" / "guide"
 PAGES = sorted(path.name for path in GUIDES.glob("*.md"))
+PORTS = {"chat": "8080", "image": "8081"}
 ARGUMENTS = {"chat": '["--standin-memory", "24MiB"]', "image": '["--standin-memory", "24MiB", "--standin-step-ms", "2"]'}
 
 
@@ -47,17 +49,17 @@ class Guides(E2eTest):
         for name, program in programs.items():
             text = text.replace(f"[server.{name}]\n", f'[server.{name}]\nbinary = "{program}"\n'
                                                       f"extra_args = {ARGUMENTS[name]}\n")
-        self.ports = {"8080": free_port(), "8081": free_port()}
-        for port, free in self.ports.items():
-            text = text.replace(f"port = {port}", f"port = {free}")
+        for port in PORTS.values():
+            text = text.replace(f"port = {port}", "port = 0")
         berth = self.berth_with(text.replace('"models/', f'"{models}/').replace('["models"]', f'["{models}"]'))
         berth.up()
         berth.wait_state("chat", "ready")
+        self.ports = {port: berth.server(name)["front_port"] for name, port in PORTS.items()}
         return berth, folder
 
     def run_command(self, berth, folder, command):
         places = {"http://127.0.0.1:8700": f"http://127.0.0.1:{berth.port()}",
-                  "~/.local/state/berth": f"{berth.state}/s"}
+                  "~/.local/state/berth": f"{berth.state}/s", "--max-time 2": "--max-time 10"}
         places.update({f"127.0.0.1:{port}": f"127.0.0.1:{free}" for port, free in self.ports.items()})
         for shown, real in places.items():
             command = command.replace(shown, real)

@@ -6,7 +6,7 @@ import sys
 import unittest
 
 from fast_world import SLACK, fast_config
-from harness import HERE, E2eTest, wait_for
+from harness import HERE, SLOW_STEP_MS, E2eTest, wait_for
 
 sys.path.insert(0, str(HERE.parents[1] / "scripts"))
 import fetch_checkers  # noqa: E402
@@ -52,7 +52,7 @@ class Metrics(E2eTest):
                 self.assertTrue(name.endswith(UNITS), f"{name} names no unit")
 
     def test_a_cycle_is_told_in_numbers_that_agree_with_status(self):
-        berth = self.world(step_ms=3000, llm_extra=SLACK)  # a picture takes a minute
+        berth = self.world(step_ms=SLOW_STEP_MS, llm_extra=SLACK)
         berth.wait_state("chat", "ready")
         picture = berth.drawing()
         during = self.families(berth)

@@ -45,7 +45,7 @@ class OutOfMemory(E2eTest):
                       "failed to allocate buffer of size", "smaller model or context",
                       "`berth logs chat`"):
             self.assertIn(words, error["message"])
-        self.assertEqual("failed", berth.server("chat")["state"])
+        self.assertIn("ran out of memory", berth.server("chat")["failure"])
         wait_for("the back-off is over", lambda: berth.chat("Hi").status == 200)
         self.assert_raised(berth, "chat", 300)
 

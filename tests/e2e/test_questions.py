@@ -6,9 +6,7 @@ import datetime
 import unittest
 
 from fast_world import SLACK, fast_config
-from harness import E2eTest, cmdline
-
-SLOW_STEP_MS = 3000  # a picture takes a minute
+from harness import SLOW_STEP_MS, E2eTest, cmdline
 
 
 class Questions(E2eTest):

@@ -6,10 +6,7 @@ import os
 import unittest
 from pathlib import Path
 
-from harness import E2eTest, Stream, real_llama, wait_for
-
-SLOW_STEP_MS = 3000  # a picture takes a minute
-ONE_STEP = 'x<sd_cpp_extra_args>{"sample_params":{"sample_steps":1}}</sd_cpp_extra_args>'
+from harness import ONE_STEP, SLOW_STEP_MS, E2eTest, Stream, real_llama, wait_for
 
 
 def moves(berth, server=None):

@@ -84,8 +84,8 @@ class Waiting(E2eTest):
         stream.finish()
 
     def test_who_would_wait_for_too_long_is_refused_at_once_and_nothing_moves(self):
-        berth = self.measured(tokens=50, image_extra='max_hold = "3s"')  # a reply takes 5 s
-        stream = berth.stream("Tell a story.", max_tokens=50)
+        berth = self.measured(tokens=200, image_extra='max_hold = "10s"')  # a reply takes 20 s
+        stream = berth.stream("Tell a story.", max_tokens=200)
         self.assertTrue(stream.begun.wait(30))
         closed = len(berth.steps("gate_closed"))
         late = berth.picture()
@@ -93,7 +93,7 @@ class Waiting(E2eTest):
         self.assertGreater(int(late.headers["Retry-After"]), 0)
         self.assertIn("max_hold", late.json()["error"]["message"])
         self.assertEqual(closed, len(berth.steps("gate_closed")))
-        stream.finish()
+        stream.leave()
 
     def test_explain_tells_who_waits_and_for_what(self):
         berth, stream, picture = self.chatting()

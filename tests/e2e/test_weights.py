@@ -6,8 +6,8 @@ import signal
 import unittest
 from pathlib import Path
 
-from fast_world import fast_config, kill_berth, lives
-from harness import BIN, MIB, E2eTest, wait_for
+from fast_world import fast_config, kill_berth, lives, record_of
+from harness import BIN, MIB, ONE_STEP, E2eTest, wait_for
 
 ON_DEMAND = 'weights = "on_demand"'
 TAKES = 250
@@ -29,12 +29,9 @@ class WeightsOnDemand(E2eTest):
     def after_a_picture(self, **options):
         """The LLM is back. Returns Berth and the pid of the image server."""
         berth = self.world(**options)
-        picture = berth.picture_later()
-        berth.wait_step("dispatched")
-        pid = berth.server("image")["pid"]
-        self.assertEqual(200, picture.get().status)
+        self.assertEqual(200, berth.picture(prompt=ONE_STEP).status)
         berth.wait_step("row_cleared")
-        return berth, pid
+        return berth, record_of(berth, "image")["pid"]
 
     def argv(self, pid):
         return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
@@ -51,8 +48,8 @@ class WeightsOnDemand(E2eTest):
         self.assertNotIn("newcomer_gone", berth.steps())
 
     def test_the_next_picture_needs_all_of_its_memory_and_no_start(self):
-        berth, pid = self.after_a_picture(step_ms=30)
-        picture = berth.picture_later()
+        berth, pid = self.after_a_picture(step_ms=500)
+        picture = berth.picture_later()  # it takes 10 s
         berth.wait_step("dispatched", count=2)
         self.assertEqual("absent", berth.server("chat")["state"], "the whole need is kept free")
         self.assertEqual(pid, berth.server("image")["pid"])

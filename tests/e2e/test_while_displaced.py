@@ -6,9 +6,8 @@ import json
 import unittest
 
 from fast_world import LLAMA_STANDIN, SLACK, fast_config, real_model
-from harness import E2eTest, Stream, wait_for
+from harness import SLOW_STEP_MS, E2eTest, Stream, wait_for
 
-SLOW_STEP_MS = 3000  # a picture takes a minute
 SLOW_TOKENS = ("--standin-token-ms", "100")
 PROGRESS = {"X-Berth-Progress": "1"}
 
