@@ -17,7 +17,7 @@ SCRIPT = """<!doctype html><title>evil</title><body><script>
 const results = {};
 const base = BASE, reads = READS, chat = CHAT, stop = STOP;
 function limited(promise) {
-  return Promise.race([promise, new Promise(done => setTimeout(() => done(""), 8000))]);
+  return Promise.race([promise, new Promise(done => setTimeout(() => done(""), 20000))]);
 }
 async function attempt(name, action) {
   try { results[name] = String(await limited(action())); } catch (error) { results[name] = ""; }

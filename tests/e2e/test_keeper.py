@@ -12,7 +12,7 @@ import unittest
 from pathlib import Path
 
 from fast_world import (LLAMA_STANDIN, SLACK, fast_config, kill_berth, lives, place, record_of)
-from harness import BIN, HERE, E2eTest, cmdline, wait_for
+from harness import BIN, HERE, E2eTest, UnixConnection, cmdline, finished, wait_for
 
 
 class KeeperTest(E2eTest):
@@ -128,13 +128,21 @@ class AfterBerthWasKilled(KeeperTest):
         self.addCleanup(keeper.kill)
         wait_for("the second is executed", lambda: (newer_place / "pid").exists())
         newer = record_of(berth, "chat", 2)["pid"]
-        wait_for("the second listens", lambda: Path(f"{berth.state}/s/run/chat.sock").exists())
+        wait_for("the second serves", lambda: self.serves(f"{berth.state}/s/run/chat.sock"))
         berth.up()
         self.assertEqual(newer, berth.wait_state("chat", "ready")["pid"])
         self.assertFalse(lives(older))
         self.assertEqual("stranger_stopped", berth.steps("stranger_stopped")[0])
         self.assertEqual(200, berth.chat("Hi").status)
         berth.down()
+
+    def serves(self, socket):
+        connection = UnixConnection(socket)
+        try:
+            connection.request("GET", "/health")
+            return finished(connection).status == 200
+        except OSError:
+            return False
 
     def test_a_process_that_got_the_number_of_its_server_is_neither_taken_over_nor_signalled(self):
         berth = self.fast()
