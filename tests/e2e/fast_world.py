@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Both servers as stand-ins, which load in milliseconds; and what is known of their processes."""
 
+import itertools
 import json
 import os
 import signal
 import socket
+import threading
 from pathlib import Path
 
 from harness import BIN, config, real_llama
@@ -25,16 +27,31 @@ def real_model():
 
 
 def with_ports(text):
-    """Each `port = 0` becomes a port that is free now: a client that comes again needs the same."""
+    """Each `port = 0` becomes a port of its own: a client that comes again needs the same."""
     while "port = 0" in text:
         text = text.replace("port = 0", f"port = {free_port()}", 1)
     return text
 
 
+def _ports():
+    """Ports that the kernel gives to nobody unasked; each process begins at a place of its own."""
+    given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    end = max(given, 16384)
+    return itertools.cycle(range(end - 1 - os.getpid() * 70 % (end // 2), end // 4, -1))
+
+
+_PORTS, _PORTS_LOCK = _ports(), threading.Lock()
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that is free, and stays so while its Berth is down: nobody gets it for port 0."""
+    while True:
+        with _PORTS_LOCK, socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port := next(_PORTS)))
+                return port
+            except OSError:
+                pass  # somebody has it
 
 
 def place(berth, server, generation=None):

@@ -376,13 +376,34 @@ def cmdline(pid):
 MIB = 1 << 20
 SLOW_STEP_MS = 3000  # a picture takes a minute
 ONE_STEP = 'x<sd_cpp_extra_args>{"sample_params":{"sample_steps":1}}</sd_cpp_extra_args>'
+SD_STANDIN = BIN / "sd-server-standin"
+
+
+class Gate:
+    """A program in place of a server; while the gate is shut the server does not begin to load."""
+
+    def __init__(self, folder, program):
+        self.program, self.bar = folder / Path(program).name, folder / "bar"
+        self.program.write_text(f"""#!/bin/sh
+case "$*" in *--host*|*--listen-port*) [ ! -p "{self.bar}" ] || read -r line < "{self.bar}" ;; esac
+exec "{program}" "$@"
+""")
+        self.program.chmod(0o755)
+
+    def shut(self):
+        os.mkfifo(self.bar)
+
+    def open(self):
+        self.end = open(self.bar, "r+b", buffering=0)  # kept, for it may be read later
+        self.end.write(b"\n")
+        self.bar.unlink()
 
 
 def config(capacity=600, llm=300, image=400, llm_extra="", image_extra="", policy="", faults="",
-           standin_memory=None, step_ms=20, binary=None, parallel=1, wanted="on", context=2048):
+           standin_memory=None, step_ms=20, binary=None, parallel=1, wanted="on", context=2048,
+           image_binary=SD_STANDIN):
     """A pool in which the LLM and the picture server do not fit together (limit 3/4)."""
     server, model = real_llama()
-    standin = BIN / "sd-server-standin"
     arguments = ["--standin-memory", f"{standin_memory or image - 60}MiB",
                  "--standin-step-ms", str(step_ms)]
     if faults:
@@ -406,7 +427,7 @@ port = 0
 
 [server.image]
 kind = "sd-server"
-binary = "{standin}"
+binary = "{image_binary}"
 model = "{model}"
 memory = "{image}MiB"
 threads = {THREADS}
@@ -443,6 +464,9 @@ class E2eTest(unittest.TestCase):
         path = Path(tempfile.mkdtemp(prefix="berth-"))
         self.addCleanup(shutil.rmtree, path, ignore_errors=True)
         return path
+
+    def gate(self, program=SD_STANDIN):
+        return Gate(self.new_folder(), program)
 
     def assert_order(self, names, wanted):
         """`wanted` is a subsequence of `names`."""
