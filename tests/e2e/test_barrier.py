@@ -2,9 +2,10 @@
 """Memory is free only when it is seen free, both ways (issue 3, must show 5)."""
 
 import os
+import signal
 import unittest
 
-from harness import BIN, HERE, E2eTest, real_llama
+from harness import BIN, HERE, E2eTest, real_llama, wait_for
 
 DEADLINE = 'release_deadline = "3s"'
 MIB = 1 << 20
@@ -15,35 +16,46 @@ class TheBarrierWaits(E2eTest):
         return next(r for r in berth.journal() if r["kind"] == "decision" and
                     r["name"] == "room_seen" and r["server"] == server)
 
-    def samples_before(self, berth, record):
+    def samples_after(self, berth, step):
+        begun = berth.record("step", step)
         return [r for r in berth.journal() if r["kind"] == "event" and r["name"] == "measured" and
-                r["n"] < record["n"]]
+                begun and r["n"] > begun["n"]]
+
+    def end_holder(self, berth, step, program):
+        """Ends who holds memory after that step, once Berth was seen to wait; returns samples."""
+        samples = wait_for("it was seen to wait", lambda: (
+            seen := self.samples_after(berth, step))[5:] and seen)
+        os.kill(next(h["pid"] for h in samples[-1]["holders"] if h["program"] == program),
+                signal.SIGKILL)
+        return samples
 
     def test_before_the_newcomer_starts(self):
-        berth = self.berth(binary=self.wrapper("0.5", 200), policy=DEADLINE).up()
+        berth = self.berth(binary=self.wrapper(200)).up()
         berth.wait_state("chat", "ready")
-        self.assertEqual(200, berth.picture().status)
+        picture = berth.picture_later()
+        samples = self.end_holder(berth, "victim_gone", "memory-holder")
+        self.assertLess(samples[0]["pools"][0]["free_bytes"], 400 * MIB)
+        self.assertLess(samples[-1]["pools"][0]["free_bytes"], 400 * MIB)
+        self.assertEqual(200, picture.get().status)
         seen = self.free_when_room_was_seen(berth, "image")
+        self.assertGreater(seen["n"], samples[-1]["n"])
         self.assertGreaterEqual(seen["numbers"]["free_bytes"], 400 * MIB)
-        self.assertGreater(len(self.samples_before(berth, seen)), 5, "it was seen to wait")
-        first = self.samples_before(berth, seen)[0]
-        self.assertLess(first["pools"][0]["free_bytes"], 400 * MIB)
 
     def test_before_the_victim_comes_back(self):
-        berth = self.berth(faults="helper=0.5:350MiB", standin_memory=20, policy=DEADLINE).up()
+        berth = self.berth(faults="helper=forever:350MiB", standin_memory=20).up()
         berth.wait_state("chat", "ready")
         self.assertEqual(200, berth.picture().status)
+        waited = self.end_holder(berth, "newcomer_gone", "sd-helper")
+        self.assertLess(waited[0]["pools"][0]["free_bytes"], 300 * MIB)
+        self.assertLess(waited[-1]["pools"][0]["free_bytes"], 300 * MIB)
         berth.wait_step("row_cleared")
-        gone = berth.record("step", "newcomer_gone")
         room = berth.record("step", "room_for_victim")
-        samples = [r for r in berth.journal() if r["kind"] == "event" and
-                   r["name"] == "measured" and gone["n"] < r["n"] < room["n"]]
-        self.assertGreater(len(samples), 5, "it was seen to wait")
-        self.assertLess(samples[0]["pools"][0]["free_bytes"], 300 * MIB)
+        samples = [r for r in self.samples_after(berth, "newcomer_gone") if r["n"] < room["n"]]
+        self.assertGreater(room["n"], waited[-1]["n"])
         self.assertGreaterEqual(samples[-1]["pools"][0]["free_bytes"], 300 * MIB)
 
     def test_memory_that_never_comes_is_an_error_with_the_holders_name_and_the_llm_is_back(self):
-        berth = self.berth(binary=self.wrapper("forever", 250), policy=DEADLINE).up()
+        berth = self.berth(binary=self.wrapper(250), policy=DEADLINE).up()
         berth.wait_state("chat", "ready")
         reply = berth.picture()
         self.assertEqual(503, reply.status)
@@ -62,7 +74,7 @@ class TheBarrierWaits(E2eTest):
         self.assertIn("sd-helper (pid", failed["error"]["message"])
         self.assertEqual(200, berth.chat("Hi").status)
 
-    def wrapper(self, seconds, mebibytes):
+    def wrapper(self, mebibytes):
         """A real llama-server that leaves a process in its session when it exits. The process holds
         its memory before the server starts: a busy machine must not turn the order around."""
         server, _ = real_llama()
@@ -72,7 +84,7 @@ class TheBarrierWaits(E2eTest):
             script.write(f"""#!/bin/sh
 case "$*" in *--host*)
   rm -f "{folder}/held"; mkfifo "{folder}/held"
-  "{HERE}/leave_helper.py" "{folder}/held" "{BIN}/memory-holder" {mebibytes}MiB {seconds} &
+  "{HERE}/leave_helper.py" "{folder}/held" "{BIN}/memory-holder" {mebibytes}MiB &
   read -r line < "{folder}/held" ;;
 esac
 exec "{server}" "$@"
