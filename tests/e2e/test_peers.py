@@ -6,12 +6,13 @@ What needs no processes of that list is in src/berth/core/peers_test.cc.
 
 import os
 import signal
+import sys
 import time
 import unittest
 from pathlib import Path
 
 from fast_world import LLAMA_STANDIN, fast_config, lives
-from harness import BIN, E2eTest, wait_for
+from harness import HERE, SD_STANDIN, E2eTest, wait_for
 
 AT_ONCE = 20.0  # seconds; the deadlines that must not be waited for are 60
 
@@ -47,11 +48,15 @@ class Peers(E2eTest):
         self.kill(pid, signal.SIGKILL)
         crash = wait_for("it is told", lambda: berth.record("decision", "exited", "chat"))
         self.assertIn("killed by signal 9 (SIGKILL)", crash["error"]["message"])
-        for _ in range(2):
-            pid = wait_for("it is started again", lambda: (
-                s := berth.server("chat"))["state"] == "ready" and s["pid"] != pid and s["pid"])
-            self.kill(pid, signal.SIGKILL)
-        failed = berth.wait_state("chat", "failed")
+
+        def failed_or_killed_again():  # each back-off is longer, so one of them is seen
+            chat = berth.server("chat")
+            if chat["state"] == "ready" and lives(chat["pid"]):
+                self.kill(chat["pid"], signal.SIGKILL)
+            return chat["state"] == "failed" and chat
+
+        failed = wait_for("it has failed", failed_or_killed_again)
+        self.assertGreater(len(berth.starts("chat")), 2, "it was started again at once, twice")
         self.assertIn("killed by signal 9 (SIGKILL)", failed["failure"], "a crash loop is seen")
         self.assertEqual("on", failed["wanted"], "nobody takes it for a stop")
 
@@ -71,8 +76,8 @@ exit 3
         said = ('server "chat" did not start: exit code 3; its last lines: reading tensors | '
                 "error: the shelf is broken; `berth logs chat` shows more")
         self.assertEqual(said, reply.json()["error"]["message"])
-        self.assertEqual(("failed", said), (berth.server("chat")["state"],
-                                            berth.server("chat")["failure"]))
+        self.assertEqual(said, berth.server("chat")["failure"])
+        self.assert_absent(berth, "chat", "failed|absent")
         self.assertEqual(200, berth.picture().status, "the other server is no worse off")
 
     def test_binary_missing_is_an_answer_not_a_crash(self):
@@ -99,8 +104,7 @@ exit 3
         self.assertEqual(200, berth.chat("Hi").status)
         self.assertFalse(berth.server("chat")["displaced"])
         self.assertTrue(lives(berth.server("chat")["pid"]))
-        image = berth.server("image")
-        self.assertEqual(("failed", None), (image["state"], image["pid"]))
+        self.assert_absent(berth, "image", "failed|absent")
         self.assertEqual(0, sum(s["running"] + s["waiting"] for s in berth.status()["servers"]))
 
     def test_status_never_names_a_dead_server(self):
@@ -120,12 +124,14 @@ exit 3
         self.assert_absent(berth, "image", "absent")
         flag.touch()
         self.assertEqual(503, berth.chat("Hi").status)
-        self.assert_absent(berth, "chat", "failed")
+        self.assert_absent(berth, "chat", "failed|absent")
 
-    def assert_absent(self, berth, name, state):
+    def assert_absent(self, berth, name, states):
+        """It has failed until its back-off is over, a second at first, and is absent then."""
         server = berth.server(name)
-        self.assertEqual((state, None, 0), (server["state"], server["pid"], server["used_bytes"]))
-        self.assertRegex(berth.cli("status").stdout, rf"(?m)^{name} +{state} +- ")
+        self.assertRegex(server["state"], f"^({states})$")
+        self.assertEqual((None, 0), (server["pid"], server["used_bytes"]))
+        self.assertRegex(berth.cli("status").stdout, rf"(?m)^{name} +({states}) +- ")
 
     # ---- one cycle ----
 
@@ -138,10 +144,9 @@ case "$*" in *--listen-port*)
   state=$(sed -n 's/^State:[[:space:]]*//p' "/proc/$(cat "{llm}")/status" 2>/dev/null)
   echo "${{state:-gone}}" >> "{seen}" ;;
 esac
-exec "{BIN}/sd-server-standin" "$@"
+exec "{SD_STANDIN}" "$@"
 """)
-        text = fast_config(llm_arguments=["--standin-faults", "ignore_term"])
-        berth = self.berth_with(text.replace(f'binary = "{BIN}/sd-server-standin"', f'binary = "{look}"'))
+        berth = self.fast(llm_arguments=["--standin-faults", "ignore_term"], image_binary=look)
         pid = self.ready(berth)
         llm.write_text(str(pid))
         self.assertEqual(200, berth.picture().status)
@@ -151,30 +156,47 @@ exec "{BIN}/sd-server-standin" "$@"
                            self.time_of(berth, "victim_stopping") + 1e9, "TERM did not help")
 
     def test_finished_picture_is_not_delayed_by_teardown(self):
-        berth = self.fast(faults="ignore_term")
+        tracer = self.new_folder() / "tracer"
+        undying = self.program("sd-server", f"""
+case "$*" in *--listen-port*)
+  exec "{sys.executable}" "{HERE}/undying.py" "{tracer}" "{SD_STANDIN}" "$@" ;;
+esac
+exec "{SD_STANDIN}" "$@"
+""")
+        berth = self.fast(image_binary=undying)
         self.ready(berth)
-        picture = berth.picture_later()
-        self.assertEqual(200, picture.get().status)
-        berth.wait_step("row_cleared")
-        gone = self.time_of(berth, "newcomer_gone")
-        self.assertGreater(gone, self.time_of(berth, "newcomer_stopping") + 1e9, "it took long")
-        self.assertLess(picture.ended_at, gone - 1e9)
+        self.addCleanup(lambda: lives(tracer.read_text()) and self.kill(
+            int(tracer.read_text()), signal.SIGKILL))
+        self.assertEqual(200, berth.picture().status)
+        berth.wait_step("newcomer_stopping")
+        self.assertEqual([], berth.steps("newcomer_gone"), "no signal ends it")
+        self.kill(int(tracer.read_text()), signal.SIGKILL)
+        berth.wait_state("chat", "ready")
+        self.assertEqual([1, 2], berth.starts("chat"))
 
     def test_own_memory_is_not_foreign(self):
         # What the picture server holds leaves no room for a second one: it must not be counted
         # against the pictures that follow. Its helper, in a process group of its own, is its own.
-        berth = self.fast(faults="helper=0.3:350MiB")
+        gate = self.gate()
+        berth = self.fast(faults="helper=forever:350MiB", image_binary=gate.program)
         self.ready(berth)
+        gate.shut()
         pictures = [berth.picture_later() for _ in range(3)]
+        wait_for("all wait", lambda: berth.server("image")["waiting"] == 3)
+        gate.open()
         self.assertEqual([200] * 3, [picture.get().status for picture in pictures])
+        berth.wait_step("newcomer_gone")
+        helper = wait_for("it was seen", lambda: [h["pid"] for h in self.holders(berth) if
+                                                  h["bytes"]["ram"] > 300 << 20])[-1]
+        self.kill(helper, signal.SIGKILL)
         berth.wait_step("row_cleared")
         self.assertEqual([1], berth.starts("image"))
+        self.assertEqual([], [h for h in self.holders(berth) if "server" not in h])
         samples = [r for r in berth.journal() if r["name"] == "measured"]
-        holders = [h for r in samples for h in r["holders"]]
-        self.assertEqual([], [h for h in holders if "server" not in h])
-        held = [h["bytes"]["ram"] for h in holders if h["server"] == "image"]
-        self.assertGreater(max(held), 300 << 20, "it was seen")
         self.assertEqual({0}, {p["foreign_bytes"] for r in samples for p in r["pools"]})
+
+    def holders(self, berth):
+        return [h for r in berth.journal() if r["name"] == "measured" for h in r["holders"]]
 
     def test_quit_during_reload_leaves_no_orphan(self):
         flag = self.new_folder() / "slow"
