@@ -11,6 +11,7 @@ import unittest
 from harness import BIN, E2eTest, wait_for
 
 CHATS = "/v1/chat/completions"
+BACK_OFF_NS = 10**9  # the first one
 
 
 class Client(threading.Thread):
@@ -94,14 +95,17 @@ class AServerIsKilledUnderSteadyChats(E2eTest):
         self.assert_restarted_at_once(berth)
 
     def assert_restarted_at_once(self, berth):
-        """Nothing but the look at the memory lies between the exit and the next start."""
-        exits = [r for r in berth.journal() if r["kind"] == "event" and r["name"] == "server_changed"]
+        """Only the look at the memory lies between the exit and the next start: no back-off."""
+        records = [r for r in berth.journal() if r["kind"] in ("event", "action")]
+        exits = [r for r in records if r["name"] == "server_changed"]
         self.assertEqual(self.KILLS, len(exits))
-        moves = [r for r in berth.journal() if r["kind"] == "action" and r["name"] == "move_to"]
         for gone in exits:
-            start = next(r for r in moves if r["n"] > gone["n"])
+            start = next(r for r in records if r["name"] == "move_to" and r["n"] > gone["n"])
             self.assertEqual("resident", start["rung"])
-            self.assertLess(start["t_ns"] - gone["t_ns"], 1e9)
+            between = [r for r in records if gone["n"] < r["n"] < start["n"]]
+            fired = [r["timer"] for r in between if r["name"] == "timer_fired"]
+            self.assertEqual([], [r for r in between if r["name"] == "set_timer" and
+                                  r["timer"] in fired and r["at_ns"] - r["t_ns"] >= BACK_OFF_NS])
 
 
 class AServerThatDiesOnDemand(E2eTest):
