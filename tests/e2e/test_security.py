@@ -9,7 +9,8 @@ import stat
 import unittest
 from pathlib import Path
 
-from harness import LONG_TEXT, Berth, E2eTest, Later, config
+from fast_world import place
+from harness import LONG_TEXT, Berth, E2eTest, Later, config, wait_for
 from security_cases import CASES, CLOSED, SLOW, get
 
 DEADLINE = 60
@@ -164,16 +165,26 @@ READS = ("/v1/models", "/health", "/api/v1/status", "/api/v1/explain", "/api/v1/
 class PlantedSecrets(E2eTest):
     """The token, what clients send to be known, and what they ask: nowhere but where it belongs."""
 
+    def setUp(self):
+        self.images = self.gate()
+
+    def wait_until_nothing_moves(self, berth):
+        """The LLM is out, and the image server stands at its gate."""
+        wait_for("it is executed", lambda: berth.starts("image") and
+                 (place(berth, "image") / "pid").exists())
+
     def ask_with_secrets(self):
         """A chat, a picture that displaces it, and a chat that waits for its return."""
         port = self.running.port()
         ask = {"model": "chat", "max_tokens": 4, "messages": [{"role": "user", "content": PROMPT}]}
         self.assertEqual(200, self.running.post("/v1/chat/completions", ask, SECRETS).status)
+        self.images.shut()
         picture = Later(lambda: self.running.post(
             "/v1/images/generations",
             {"model": "image", "prompt": "PLANTED-picture", "size": "64x64"}, SECRETS, port=port))
-        self.running.wait_step("newcomer_ready")
+        self.wait_until_nothing_moves(self.running)
         self.hunt("while the LLM is away")
+        self.images.open()
         self.assertEqual(200, picture.get().status)
         self.running.wait_step("row_cleared")
         self.assertEqual(200, self.running.post("/v1/chat/completions", ask, SECRETS).status)
@@ -212,7 +223,8 @@ class PlantedSecrets(E2eTest):
         self.assertEqual([], found, when)
 
     def test_they_are_found_in_no_file_no_log_no_answer_and_no_command_line(self):
-        self.running = self.berth(wanted="on", environment={"PLANTED_KEY": "PLANTED-environment"})
+        self.running = self.berth(image_binary=self.images.program,
+                                  environment={"PLANTED_KEY": "PLANTED-environment"})
         self.running.up().wait_state("chat", "ready")
         self.token = Path(f"{self.running.state}/s/token").read_text().strip()
         self.ask_with_secrets()
@@ -222,11 +234,12 @@ class PlantedSecrets(E2eTest):
     def test_every_file_is_its_owner_s_alone(self):
         before = os.umask(0)
         self.addCleanup(os.umask, before)
-        running = self.berth(wanted="on").up()
+        running = self.berth(image_binary=self.images.program).up()
         running.wait_state("chat", "ready")
         self.assertEqual(200, running.chat(PROMPT).status)
+        self.images.shut()
         picture = running.picture_later()
-        running.wait_step("newcomer_ready")
+        self.wait_until_nothing_moves(running)
         root = Path(f"{running.state}/s")
         files = [root, *root.rglob("*")]
         open_ones = [f"{path} {stat.filemode(path.lstat().st_mode)}" for path in files
@@ -234,6 +247,7 @@ class PlantedSecrets(E2eTest):
         self.assertEqual([], open_ones)
         self.assertIn("token", [path.name for path in files])
         self.assertEqual(0o600, (root / "token").stat().st_mode & 0o777)
+        self.images.open()
         self.assertEqual(200, picture.get().status)
 
     def test_the_token_stays_the_same_over_a_restart(self):
