@@ -3,13 +3,14 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
-from harness import BIN, HERE, MIB, E2eTest, real_llama
+from harness import BIN, HERE, MIB, SD_STANDIN, E2eTest, real_llama
 
 
 class Snippets(unittest.TestCase):
@@ -41,13 +42,21 @@ entries = {{"llama-2-7b" = "{model}", "sdxl-turbo" = "{diffusion}"}}
 [policy]
 swap_guess = "300ms"
 ''')
-        self.environment = {**os.environ, "BERTH_LLAMA_SERVER": llama,
-                            "BERTH_SD_SERVER": str(BIN / "sd-server-standin")}
+        self.environment = {**os.environ, "BERTH_LLAMA_SERVER": llama}
         return path
 
-    def run_example(self, name, capacity=300 * MIB):
+    def slow_painter(self):
+        """An image server that loads for so long that nobody comes too late for its progress."""
+        path = Path(self.folder, "sd-server")
+        path.write_text(f'#!/bin/sh\nexec "{SD_STANDIN}" "$@" --standin-faults slow_load=2\n')
+        path.chmod(0o755)
+        return path
+
+    def run_example(self, name, capacity=300 * MIB, image_server=SD_STANDIN):
         # Of 300 MiB, 225 may be planned with: either server, but not both.
-        done = subprocess.run([BIN / f"example-{name}", self.config(capacity), self.folder],
+        config = self.config(capacity)
+        self.environment["BERTH_SD_SERVER"] = str(image_server)
+        done = subprocess.run([BIN / f"example-{name}", config, self.folder],
                               capture_output=True, text=True, timeout=120, env=self.environment)
         self.assertEqual((0, ""), (done.returncode, done.stderr), done.stdout)
         return done.stdout.splitlines()
@@ -81,17 +90,19 @@ swap_guess = "300ms"
         self.assertEqual(0, self.offloads())
 
     def test_ui_progress_tells_every_stage_and_writes_the_picture(self):
-        lines = self.run_example("ui_progress")
+        lines = self.run_example("ui_progress", image_server=self.slow_painter())
         stages = [line.split(":")[0] for line in lines]
         self.assertEqual(["loading", "diffusion", "decoding", "written"],
                          list(dict.fromkeys(stages)))
         # 20 to load, 50 to draw, 30 to decode; steps that follow each other fast are told as one.
-        self.assertIn("diffusion: 45% (25/50)", lines)
+        told = [line for line in lines if line.startswith("diffusion")]
+        steps = [int(re.search(r"\((\d+)/", line)[1]) for line in told]
+        self.assertEqual([f"diffusion: {20 + step}% ({step}/50)" for step in steps], told)
         self.assertTrue(any(line.startswith("decoding: 70%") for line in lines), lines)
         self.assertEqual(b"\x89PNG", Path(self.folder, "city.png").read_bytes()[:4])
 
     def test_saved_state_is_told_while_the_llm_is_away_and_only_then(self):
-        lines = self.run_example("saved_state")
+        lines = self.run_example("saved_state", image_server=self.slow_painter())
         none = "No LLM state saved (not offloaded)"
         self.assertEqual([none, none], [lines[0], lines[-1]])
         self.assertRegex(lines[1], r"^LLM was offloaded at: \d{13}$")

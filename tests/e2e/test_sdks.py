@@ -5,11 +5,11 @@ Environment: BERTH_TEST_SDKS, the folder that scripts/fetch_sdks.py prints."""
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import unittest
 
+from fast_world import free_port
 from harness import HERE, LONG_TEXT, E2eTest, cmdline, png_size, real_llama, wait_for
 
 TURNS = [f"{LONG_TEXT} What is this text about?", "Tell me a story about one of the boats.",
@@ -45,7 +45,7 @@ class Conversation:
                 if "reply" in fact:
                     replies.append((fact["text"], fact["finish"]))
             said = self.process.stderr.read()
-            if self.process.wait(10) != 0:
+            if self.process.wait(60) != 0:
                 raise AssertionError(f"the client ended with an error: {said}")
             return replies
         finally:
@@ -59,9 +59,7 @@ class UndisturbedServer:
     """A llama-server with the argv of Berth's that nobody stops; it listens on TCP."""
 
     def __init__(self, argv):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         at = argv.index("--host")
         argv = argv[:at] + ["--host", "127.0.0.1", "--port", str(self.port)] + argv[at + 2:]
         self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
