@@ -22,12 +22,12 @@ model = "{model}"
 memory = "300MiB"
 context = {{context}}
 threads = {THREADS}
-job_limit = "8s"
+job_limit = "11s"
 port = 0
 '''
     return ('[pool.ram]\nkind = "capped"\ncapacity = "600MiB"\n' +
             one.format(name="a", context=1024) + one.format(name="b", context=2048) +
-            '[policy]\nageing = "2s"\nswap_guess = "1500ms"\n')
+            '[policy]\nageing = "1s"\nswap_guess = "1s"\n')
 
 
 class OneBusyModel(E2eTest):
