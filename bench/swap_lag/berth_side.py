@@ -5,7 +5,7 @@ import daemon
 import journal
 import phases
 from cycle import IMAGE, LLM
-from sides import DEADLINE_SECONDS, PICTURE, Broken, chat_body, when
+from sides import DEADLINE_SECONDS, PICTURE, Broken, Late, chat_body, when
 
 
 class BerthSide:
@@ -115,7 +115,7 @@ def phases_of(records, execs):
     chat = story.first("event", "job_arrived", LLM)
     ready = story.first("step", "victim_ready", LLM)
     if chat["n"] > ready["n"]:
-        raise Broken("the chat came after the LLM was ready: it was not held")
+        raise Late("the chat came after the LLM was ready: it was not held")
     done = story.step("job_done", IMAGE)
     linger_end = story.linger_end()
     moments = {
