@@ -144,7 +144,24 @@ Task<void> serve_leases(Call call) {
   co_await send(call.exchange, std::move(reply));
 }
 
-/// Starts or stops a server and waits until it is so, unless the client says `wait=0`.
+/// Returns once no crash undoes what was asked and, if `waits`, once it is so.
+Task<Status> wish_done(Call* call, What what, ServerId server, bool waits) {
+  Status done;
+  const bool is_stored = what != What::pin && what != What::unpin;
+  if (is_stored) done = co_await call->host().wish_stored(server);
+  if (!waits) co_return done;
+  const Status settled = co_await call->host().settled(server);
+  if (!settled) co_return settled;
+  if (what == What::start && call->host().state().server(server).wanted == core::Wanted::off) {
+    co_return fail(ErrorCode::stopped_by_user,
+                   fmt::format("server \"{}\" was stopped by somebody else meanwhile",
+                               call->host().config().servers.at(server.value).name));
+  }
+  co_return done;
+}
+
+/// Starts or stops a server and waits until it is so, unless the client says `wait=0`; what else is
+/// asked of it is answered once it is stored.
 Task<void> serve_wish(Call call, What what, ServerId server) {
   const Result<std::int64_t> wait = number_in(call.exchange.request(), "wait", 1, 1);
   if (!wait) {
@@ -154,19 +171,9 @@ Task<void> serve_wish(Call call, What what, ServerId server) {
   call.host().user_asked(what, server);
   const bool moves = what == What::start || what == What::stop;
   const bool waits = *wait == 1 && moves;
-  if (!waits) {
-    http::Response reply = server_reply(call, server, moves ? 202 : 200);
-    co_await send(call.exchange, std::move(reply));
-    co_return;
-  }
-  Status settled = co_await call.host().settled(server);
-  if (settled && what == What::start &&
-      call.host().state().server(server).wanted == core::Wanted::off) {
-    settled = fail(ErrorCode::stopped_by_user,
-                   fmt::format("server \"{}\" was stopped by somebody else meanwhile",
-                               call.host().config().servers.at(server.value).name));
-  }
-  http::Response reply = settled ? server_reply(call, server, 200) : refusal(settled.error());
+  const Status done = co_await wish_done(&call, what, server, waits);
+  http::Response reply =
+      done ? server_reply(call, server, moves && !waits ? 202 : 200) : refusal(done.error());
   co_await send(call.exchange, std::move(reply));
 }
 

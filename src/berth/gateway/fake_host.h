@@ -154,6 +154,11 @@ class FakeHost final : public host::Host {
     asked.emplace_back(what, server);
     asked_something.set();
   }
+  Task<Status> wish_stored(ServerId) override {
+    if (is_slow_to_store) co_await is_stored.wait();
+    if (not_stored) co_return fail(*not_stored);
+    co_return Status();
+  }
   Task<Status> settled(ServerId) override {
     co_await is_settled.wait();
     co_return Status();
@@ -247,6 +252,9 @@ class FakeHost final : public host::Host {
   std::vector<std::pair<core::UserAsked::What, ServerId>> asked;
   Event asked_something;
   Event is_settled;
+  bool is_slow_to_store = false;
+  Event is_stored;
+  std::optional<Error> not_stored;
   host::HostStatus shown;
   core::OffloadAnswer offload;
   host::Counters counted;

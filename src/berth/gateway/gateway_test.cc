@@ -132,6 +132,36 @@ TEST_F(GatewayTest, AWishNeedNotBeWaitedFor) {
   EXPECT_THAT(world_.host.asked, ElementsAre(Pair(What::stop, kImage)));
 }
 
+Task<void> await_head(http::Call* call, Event* answered) {
+  const Result<http::ResponseHead> head = co_await call->head();
+  EXPECT_TRUE(head && head->status == 200);
+  answered->set();
+}
+
+TEST_F(GatewayTest, AWishIsAnsweredWhenNoCrashUndoesIt) {
+  world_.host.shown.servers.resize(2);
+  world_.host.is_slow_to_store = true;
+  http::Request request{.method = "POST", .target = "/api/v1/servers/chat/clear-saved-state"};
+  auto call = run_on(world_.loop, http::Call::open(world_.loop.executor(), world_.control(),
+                                                   std::move(request), 5s));
+  world_.wait(world_.host.asked_something);
+  Event answered;
+  spawn(world_.loop.executor(), await_head(call->get(), &answered));
+  EXPECT_EQ(world_.post(world_.control(), "/api/v1/servers/chat/pin", "").status, 200)
+      << "a pin is not stored";
+  EXPECT_FALSE(answered.is_set());
+  world_.host.is_stored.set();
+  world_.wait(answered);
+}
+
+TEST_F(GatewayTest, AWishThatCannotBeStoredIsAnError) {
+  world_.host.shown.servers.resize(2);
+  world_.host.not_stored = Error{ErrorCode::disk_full, "the disk is full"};
+  const auto reply = world_.post(world_.control(), "/api/v1/servers/chat/clear-saved-state", "");
+  EXPECT_EQ(reply.status, http_status(ErrorCode::disk_full));
+  EXPECT_THAT(reply.body, HasSubstr("the disk is full"));
+}
+
 http::Request wish(std::string authorization) {
   http::Request made{.method = "POST", .target = "/api/v1/servers/chat/stop?wait=0"};
   if (!authorization.empty()) made.headers.set("Authorization", std::move(authorization));

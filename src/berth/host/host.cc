@@ -72,7 +72,11 @@ void HostImpl::post(core::Event event) {
 
 void HostImpl::user_asked(core::UserAsked::What what, ServerId server) {
   if (what == core::UserAsked::What::start) look_at_model(server);
+  const std::set<EffectId>& commits = state().server(server).commits;
+  const EffectId newest = commits.empty() ? EffectId{} : *commits.rbegin();
   post(core::UserAsked{what, server});
+  const auto own = commits.upper_bound(newest);  // the wish's row; that of a start comes behind it
+  if (own != commits.end()) slots_[server.value]->wish = *own;
 }
 
 void HostImpl::carry_out(const core::Action& action) {
@@ -96,12 +100,13 @@ Task<void> HostImpl::pump_commits(ServerId server) {
     recovery_failpoint("recovery_before_commit");
     auto frozen = co_await freeze_launch(server, commit.row);
     core::EffectResult result;
+    slot.not_stored.reset();
     if (!frozen) {
-      result.error = frozen.error();
+      result.error = frozen.error();  // it cannot be started, and that is what will be said
     } else {
       std::string launch_json = process::to_json(slot.launch);
       auto stored = co_await store_row(commit.row, std::move(launch_json));
-      if (!stored) result.error = stored.error();
+      if (!stored) slot.not_stored = result.error = stored.error();
     }
     if (!result.error) {
       const bool displaced = commit.row.displaced.has_value();

@@ -253,6 +253,9 @@ class Host {
 
   virtual std::unique_ptr<Job> submit(JobRequest request) = 0;
   virtual void user_asked(core::UserAsked::What what, ServerId server) = 0;
+  /// Waits until what was asked of the server is in the database.
+  /// Errors: what keeps it from there; it holds until Berth ends then.
+  virtual Task<Status> wish_stored(ServerId server) = 0;
   /// Waits until the server has the state that the user asked for, or has failed to reach it.
   virtual Task<Status> settled(ServerId server) = 0;
 

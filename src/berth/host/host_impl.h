@@ -67,6 +67,7 @@ class HostImpl final : public Host {
 
   std::unique_ptr<Job> submit(JobRequest request) override;
   void user_asked(core::UserAsked::What what, ServerId server) override;
+  Task<Status> wish_stored(ServerId server) override;
   Task<Status> settled(ServerId server) override;
   const config::Config& config() const override { return config_; }
   std::optional<ServerId> find(std::string_view name) const override;
@@ -105,6 +106,8 @@ class HostImpl final : public Host {
     Generation launch_generation;  ///< which start `launch` was frozen for
     std::deque<core::Commit> commits;
     bool committing = false;
+    EffectId wish;                    ///< the row of what the user asked last
+    std::optional<Error> not_stored;  ///< why the newest row is not in the database
     bool recorded_displaced = false;
     Event* abort = nullptr;  ///< of the start that is under way
     bool moving = false;
@@ -114,7 +117,7 @@ class HostImpl final : public Host {
     bool has_served = false;  ///< a job was done
     bool freed = false;       ///< its process lives without its models
     RunMemory seen;
-    std::string key;  ///< footprint_key() of what it was started with; "": it was taken over
+    std::string key;    ///< footprint_key() of what it was started with; "": it was taken over
     std::string shape;  ///< of the newest work
     std::uint16_t front_port = 0;
   };

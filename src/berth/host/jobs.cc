@@ -179,6 +179,19 @@ std::unique_ptr<Job> HostImpl::submit(JobRequest request) {
   return job_of(job);
 }
 
+Task<Status> HostImpl::wish_stored(ServerId server) {
+  const Slot& slot = *slots_[server.value];
+  while (!going_down_ && state().server(server).commits.contains(slot.wish))
+    co_await changed_.wait();
+  if (going_down_) co_return fail(ErrorCode::shutting_down, "Berth is going down");
+  const std::optional<Error>& why = slot.not_stored;
+  if (!why) co_return Status{};
+  co_return fail(why->code,
+                 fmt::format("{}; what was asked of server \"{}\" holds until Berth ends, "
+                             "and is forgotten then",
+                             why->message, server_name(server)));
+}
+
 Task<Status> HostImpl::settled(ServerId server) {
   while (!going_down_) {
     const core::Server& each = state().server(server);
