@@ -49,6 +49,16 @@ class RecoveryTest(E2eTest):
 
 
 class WantedOnAndNotDisplaced(RecoveryTest):
+    def test_what_the_user_was_told_is_on_the_disk(self):
+        berth = self.fast()
+        self.ready(berth)
+        for what, skips in (("clear-saved-state", 1), ("start?wait=0", 0)) * 2:
+            reply = berth.api("POST", f"/api/v1/servers/chat/{what}")
+            kill_berth(berth)
+            self.assertIn(reply.status, (200, 202))
+            self.assertEqual(skips, berth.rows()["chat"]["skip_next_restore"], what)
+            berth.up()
+
     def test_alive_and_healthy_is_adopted_once_the_work_of_dead_clients_has_ended(self):
         berth = self.fast(llm_arguments=["--standin-faults", "slow_prompt=2"])
         pid = self.ready(berth)

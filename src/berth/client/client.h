@@ -98,7 +98,7 @@ class Client {
   Task<Result<std::string>> ask(http::Request request);
 
  private:
-  /// The same within the limit.
+  /// As ask(), but within answer_limit.
   Task<Result<std::string>> ask_at_once(std::string method, std::string target);
   Task<Result<std::string>> get(std::string target);
   Task<Result<std::string>> post(std::string target);
